@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Settings, typed, with their defaults.
+//!
+//! Owns every key that is read from strongswan.conf; `kernel-fastswan.opt` documents the same keys
+//! and a test compares the two. A key below `plugins.kernel-fastswan` that is not set falls back to
+//! the one of the same name below `plugins.kernel-netlink` (the shim does that). Must not be read
+//! in a hot path: [`Config::read`] runs at start and on reload.
+#![forbid(unsafe_code)]
+
+use crate::host::Host;
+use crate::xfrm::Iptfs;
+
+/// Where our own settings live.
+pub const PREFIX: &str = "plugins.kernel-fastswan.";
+
+/// All settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `charon.install_routes`: install source routes for outbound policies.
+    pub install_routes: bool,
+    /// `charon.spi_min`, host order.
+    pub spi_min: u32,
+    /// `charon.spi_max`, host order.
+    pub spi_max: u32,
+    /// `port_bypass`: exempt IKE by policies on its ports rather than on its sockets.
+    pub port_bypass: bool,
+    /// `policy_update`: always send `XFRM_MSG_UPDPOLICY`, so that policies found in the SPD are
+    /// replaced without a complaint.
+    pub policy_update: bool,
+    /// `install_routes_xfrmi`: routes also for policies with an XFRM interface ID.
+    pub install_routes_xfrmi: bool,
+    /// `set_proto_port_transport_sa`: keep protocol and ports in the selector on transport SAs.
+    pub set_proto_port_transport_sa: bool,
+    /// `allow_no_replay`: take SAs in packet mode although the device arms no anti-replay for them.
+    pub allow_no_replay: bool,
+    /// `neighbour_timeout`: how long to wait for the next hop's link-layer address before an SA goes
+    /// to the NIC, in milliseconds.
+    pub neighbour_timeout_ms: u64,
+    /// `charon.iptfs.*`: what charon offers for RFC 9347.
+    pub iptfs: Iptfs,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            install_routes: true,
+            spi_min: 0xc000_0000,
+            spi_max: 0xcfff_ffff,
+            port_bypass: false,
+            policy_update: false,
+            install_routes_xfrmi: false,
+            set_proto_port_transport_sa: false,
+            allow_no_replay: false,
+            neighbour_timeout_ms: 500,
+            iptfs: Iptfs::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads all settings. A number out of range is replaced by the default, with a line.
+    pub fn read(host: &dyn Host) -> Self {
+        let default = Self::default();
+        let own = |key: &str, fallback: bool| host.get_bool(&format!("{PREFIX}{key}"), fallback);
+        let number = |key: &str, fallback: u32| {
+            let value = host.get_int(key, i64::from(fallback));
+            // settings_t hands out a signed 32-bit integer: 0xc0000000 comes back negative.
+            let value = if value < 0 { value & 0xffff_ffff } else { value };
+            u32::try_from(value).unwrap_or_else(|_| {
+                log::warn!("charon.{key} = {value} is out of range, using {fallback:#x}");
+                fallback
+            })
+        };
+        let (mut spi_min, mut spi_max) = (
+            number("spi_min", default.spi_min),
+            number("spi_max", default.spi_max),
+        );
+        // 0 is no SPI and 1 to 255 are reserved (RFC 4303, 2.1).
+        if spi_min < 256 || spi_min >= spi_max {
+            log::warn!(
+                "charon.spi_min = {spi_min:#x} and spi_max = {spi_max:#x} are no range above 255, \
+                 using {:#x} to {:#x}",
+                default.spi_min,
+                default.spi_max
+            );
+            (spi_min, spi_max) = (default.spi_min, default.spi_max);
+        }
+        let timeout = host.get_int(
+            &format!("{PREFIX}neighbour_timeout"),
+            default.neighbour_timeout_ms as i64,
+        );
+        Self {
+            install_routes: host.get_bool("install_routes", default.install_routes),
+            spi_min,
+            spi_max,
+            port_bypass: own("port_bypass", default.port_bypass),
+            policy_update: own("policy_update", default.policy_update),
+            install_routes_xfrmi: own("install_routes_xfrmi", default.install_routes_xfrmi),
+            set_proto_port_transport_sa: own(
+                "set_proto_port_transport_sa",
+                default.set_proto_port_transport_sa,
+            ),
+            allow_no_replay: own("allow_no_replay", default.allow_no_replay),
+            // Bounded, since a worker of charon waits for it.
+            neighbour_timeout_ms: timeout.clamp(0, 5_000) as u64,
+            iptfs: Iptfs {
+                drop_time: number("iptfs.drop_time", default.iptfs.drop_time),
+                reorder_window: u16::try_from(number(
+                    "iptfs.reorder_window",
+                    u32::from(default.iptfs.reorder_window),
+                ))
+                .unwrap_or(u16::MAX),
+                init_delay: number("iptfs.init_delay", default.iptfs.init_delay),
+                max_queue_size: number("iptfs.max_queue_size", default.iptfs.max_queue_size),
+                packet_size: number("iptfs.packet_size", default.iptfs.packet_size),
+                dont_fragment: host.get_bool("iptfs.dont_fragment", default.iptfs.dont_fragment),
+            },
+        }
+    }
+}
