@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Talks XFRM netlink: the one place that knows how an SA, a policy or an event looks as a message.
+//!
+//! Owns messages and sockets. Called by `backend/`, `events/`, `sad/`, `spd/` and, for the bare
+//! transport, `nic/`. Must not decide anything: what is installed where, and what to do about a
+//! refusal, is the caller's business.
+//!
+//! * [`request`]: message buffers that are wiped, attributes with checked lengths
+//! * [`transport`]: the trait; `netlink` is the kernel behind it, `fake` a model of it for tests
+//! * `ack`: verdicts and the extended ACK
+//! * `sa/`, `policy/`: the messages of the SAD and the SPD
+//! * [`event`]: what the kernel reports by itself
+//! * [`sockopt`], `clock`, [`consts`]: small things
+//!
+//! SA messages carry keys. They are written into and read from buffers of our own that are wiped;
+//! `netlink-packet-xfrm` encodes what has no key, and checks the rest in the tests.
+
+mod ack;
+mod clock;
+pub mod consts;
+pub mod event;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
+mod netlink;
+mod policy;
+pub mod request;
+mod sa;
+pub mod sockopt;
+pub mod transport;
+
+#[cfg(test)]
+mod garbage;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
+
+use netlink_packet_xfrm::nlas::XfrmAttrs;
+
+pub use clock::{monotonic_from_unix, monotonic_now, unix_now};
+pub use consts::{
+    XFRMNLGRP_ACQUIRE, XFRMNLGRP_EXPIRE, XFRMNLGRP_MAPPING, XFRMNLGRP_MIGRATE, XFRMNLGRP_POLICY,
+    XFRMNLGRP_SA,
+};
+pub use event::{Event, decode_event};
+pub use netlink::NetlinkTransport;
+pub use policy::{Action, PolicyKey, PolicyMessage, PolicyState, Template};
+pub use request::{Reply, Request};
+pub use sa::{Iptfs, Replay, ReplayState, SaMessage, SaMove, SaState};
+pub use transport::{EventSocket, Protocol, Received, Transport};
+
+use crate::model::Mark;
+
+/// The kernel's SAD and SPD. Clones share the transport.
+#[derive(Clone)]
+pub struct Kernel {
+    transport: Arc<dyn Transport>,
+    /// How an outbound SA with ESN must be written, learned from the first (see `sa/`).
+    outbound_esn: Arc<AtomicU8>,
+}
+
+impl Kernel {
+    /// Over a transport.
+    pub fn new(transport: Arc<dyn Transport>) -> Self {
+        Self {
+            transport,
+            outbound_esn: Arc::new(AtomicU8::new(sa::OUTBOUND_ESN_UNKNOWN)),
+        }
+    }
+
+    /// The transport, for `nic/` and subscriptions.
+    pub fn transport(&self) -> &Arc<dyn Transport> {
+        &self.transport
+    }
+}
+
+/// The attributes that select by mark and interface ID; none where there is nothing to select.
+fn lookup_attributes(mark: Mark, if_id: u32) -> Vec<XfrmAttrs> {
+    let mut attributes = Vec::with_capacity(4);
+    if mark.is_set() {
+        attributes.push(XfrmAttrs::Mark(netlink_packet_xfrm::nlas::Mark {
+            value: mark.value,
+            mask: mark.mask,
+        }));
+    }
+    if if_id != 0 {
+        attributes.push(XfrmAttrs::IfId(if_id));
+    }
+    attributes
+}

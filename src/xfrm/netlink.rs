@@ -1,0 +1,510 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The real transport: blocking netlink sockets.
+//!
+//! Owns the sockets. A caller takes one out of a pool for the length of its request and so shares
+//! it with nobody; the pool's lock is held only to take it and to put it back. A socket on which
+//! anything unexpected happened is closed instead, so that no late answer meets another request.
+//! Called through [`Transport`]. Must not know what a message means; must wipe what it received,
+//! since SAs are reported with their keys.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use netlink_sys::{Socket, SocketAddr, protocols};
+use zeroize::Zeroize;
+
+use super::ack::{read_done, read_error};
+use super::consts::NLMSG_HDRLEN;
+use super::request::{Messages, Reply, Request};
+use super::sockopt;
+use super::transport::{EventSocket, Protocol, Received, Transport};
+use crate::error::KernelError;
+
+/// How long an answer may take. Programming a NIC takes milliseconds, but all requests of a network
+/// namespace queue up in the kernel.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Pauses before a request that was answered by `EBUSY` is sent again: a driver holds a lock of its
+/// own for a moment (mlx5: the eswitch's). Together below half a second.
+const BUSY_PAUSES: [Duration; 5] = [
+    Duration::from_millis(10),
+    Duration::from_millis(30),
+    Duration::from_millis(70),
+    Duration::from_millis(140),
+    Duration::from_millis(200),
+];
+/// How often a dump is begun again that the kernel calls inconsistent.
+const DUMP_TRIES: usize = 5;
+/// Sockets kept per protocol. charon has 16 threads by default.
+const IDLE_MAX: usize = 16;
+/// Large enough for any datagram: the kernel fills at most 32 KiB per datagram of a dump.
+const BUFFER_LEN: usize = 65536;
+/// Receive buffer of event sockets, as large as kernel-netlink's.
+const EVENT_BUFFER: i32 = 8 << 20;
+
+const NLMSG_ERROR: u16 = libc::NLMSG_ERROR as u16;
+const NLMSG_DONE: u16 = libc::NLMSG_DONE as u16;
+const NLMSG_NOOP: u16 = libc::NLMSG_NOOP as u16;
+const NLM_F_DUMP_INTR: u16 = libc::NLM_F_DUMP_INTR as u16;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing can panic while one of these locks is held in a way that leaves half a change.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn errno_of(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
+}
+
+/// A receive buffer that remembers how much of it must be wiped.
+struct Buffer {
+    bytes: Vec<u8>,
+    used: usize,
+}
+
+impl Buffer {
+    fn new() -> Self {
+        Self {
+            bytes: vec![0; BUFFER_LEN],
+            used: 0,
+        }
+    }
+
+    /// One datagram of the kernel. `flags` are those of recv(2).
+    fn receive(&mut self, socket: &Socket, flags: i32) -> io::Result<&[u8]> {
+        loop {
+            self.wipe();
+            let received = socket.recv_from(
+                &mut &mut self.bytes[..],
+                flags | libc::MSG_TRUNC,
+            );
+            let (len, sender) = match received {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            self.used = len.min(self.bytes.len());
+            // Any process may send to a netlink socket; port 0 is the kernel.
+            if sender.port_number() != 0 {
+                continue;
+            }
+            if len > self.bytes.len() {
+                return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+            }
+            return Ok(&self.bytes[..self.used]);
+        }
+    }
+
+    fn wipe(&mut self) {
+        self.bytes[..self.used].zeroize();
+        self.used = 0;
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
+
+fn open(protocol: Protocol) -> io::Result<Socket> {
+    let number = match protocol {
+        Protocol::Xfrm => protocols::NETLINK_XFRM,
+        Protocol::Route => protocols::NETLINK_ROUTE,
+        Protocol::Generic => protocols::NETLINK_GENERIC,
+    };
+    let mut socket = Socket::new(number)?;
+    socket.bind_auto()?;
+    Ok(socket)
+}
+
+/// A socket for requests, used by one caller at a time.
+struct Channel {
+    socket: Socket,
+    sequence: u32,
+    buffer: Buffer,
+}
+
+impl Channel {
+    fn open(protocol: Protocol) -> io::Result<Self> {
+        let socket = open(protocol)?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        // Kernels that lack these only give shorter errors.
+        let _ = socket.set_ext_ack(true);
+        let _ = socket.set_cap_ack(true);
+        sockopt::set_timeouts(socket.as_raw_fd(), TIMEOUT)?;
+        Ok(Self {
+            socket,
+            sequence: 0,
+            buffer: Buffer::new(),
+        })
+    }
+
+    /// Sends a request with a sequence number of its own, which is returned.
+    fn send(&mut self, request: &Request, flags: u16) -> io::Result<u32> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let bytes = request.bytes();
+        let mut header = [0; NLMSG_HDRLEN];
+        header[..4].copy_from_slice(&(bytes.len() as u32).to_ne_bytes());
+        header[4..6].copy_from_slice(&request.kind().to_ne_bytes());
+        header[6..8].copy_from_slice(&(request.flags() | flags).to_ne_bytes());
+        header[8..12].copy_from_slice(&self.sequence.to_ne_bytes());
+        let payload = request.payload();
+        let mut parts = [
+            libc::iovec {
+                iov_base: header.as_mut_ptr().cast(),
+                iov_len: header.len(),
+            },
+            libc::iovec {
+                iov_base: payload.as_ptr().cast_mut().cast(),
+                iov_len: payload.len(),
+            },
+        ];
+        loop {
+            // SAFETY: msghdr is a C struct for which all zeroes is valid (no address, no control
+            // data).
+            let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+            message.msg_iov = parts.as_mut_ptr();
+            message.msg_iovlen = parts.len() as _;
+            // SAFETY: `message` points at two parts that describe `header` and `payload`, all of
+            // which outlive the call; sendmsg(2) only reads them. The descriptor is ours.
+            let sent = unsafe { libc::sendmsg(self.socket.as_raw_fd(), &message, 0) };
+            if sent >= 0 {
+                return Ok(self.sequence);
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// The sockets of one protocol that nobody uses at the moment.
+#[derive(Default)]
+struct Pool {
+    idle: Mutex<Vec<Channel>>,
+}
+
+/// The kernel of this machine, in the network namespace of the thread that opens a socket.
+#[derive(Default)]
+pub struct NetlinkTransport {
+    xfrm: Pool,
+    route: Pool,
+    generic: Pool,
+}
+
+/// What a conversation does with one message.
+enum Step {
+    /// Wait for more.
+    More,
+    /// The answer is complete.
+    Done,
+}
+
+impl NetlinkTransport {
+    /// Opens a first XFRM socket, so that a kernel without XFRM is noticed at once.
+    pub fn new() -> Result<Self, KernelError> {
+        let transport = Self::default();
+        let channel = transport.take(Protocol::Xfrm, "NETLINK_XFRM socket")?;
+        transport.put_back(Protocol::Xfrm, channel);
+        Ok(transport)
+    }
+
+    fn pool(&self, protocol: Protocol) -> &Pool {
+        match protocol {
+            Protocol::Xfrm => &self.xfrm,
+            Protocol::Route => &self.route,
+            Protocol::Generic => &self.generic,
+        }
+    }
+
+    fn take(&self, protocol: Protocol, name: &'static str) -> Result<Channel, KernelError> {
+        let idle = lock(&self.pool(protocol).idle).pop();
+        match idle {
+            Some(channel) => Ok(channel),
+            None => Channel::open(protocol).map_err(|error| open_error(protocol, name, &error)),
+        }
+    }
+
+    fn put_back(&self, protocol: Protocol, mut channel: Channel) {
+        channel.buffer.wipe();
+        let mut surplus = Some(channel);
+        {
+            let mut idle = lock(&self.pool(protocol).idle);
+            if idle.len() < IDLE_MAX {
+                idle.extend(surplus.take());
+            }
+        }
+        // Closed, if at all, with the lock released.
+        drop(surplus);
+    }
+
+    /// Sends a request and hands each message of the answer to `on` until it says that it is done.
+    /// The outer error is a failure of the conversation, after which the socket is closed; the
+    /// inner result is the kernel's verdict.
+    fn converse(
+        &self,
+        protocol: Protocol,
+        request: &Request,
+        flags: u16,
+        on: &mut dyn FnMut(u16, u16, &[u8]) -> Result<Step, KernelError>,
+    ) -> Result<(), KernelError> {
+        request.check()?;
+        let name = request.name();
+        let mut channel = self.take(protocol, name)?;
+        let sequence = channel
+            .send(request, flags | libc::NLM_F_REQUEST as u16)
+            .map_err(|error| KernelError::new(name, errno_of(&error)))?;
+        let deadline = Instant::now() + TIMEOUT;
+        let mut lost = false;
+        loop {
+            // After an overrun the answer may still be there, but it is not worth a wait.
+            let wait = if lost { libc::MSG_DONTWAIT } else { 0 };
+            let datagram = match channel.buffer.receive(&channel.socket, wait) {
+                Ok(datagram) => datagram,
+                Err(error) if errno_of(&error) == libc::ENOBUFS && !lost => {
+                    lost = true;
+                    continue;
+                }
+                Err(error) => return Err(receive_error(name, &error, lost)),
+            };
+            for raw in Messages::new(datagram) {
+                if raw.sequence != sequence || raw.kind == NLMSG_NOOP {
+                    continue;
+                }
+                match on(raw.kind, raw.flags, raw.payload) {
+                    Ok(Step::More) => {}
+                    Ok(Step::Done) => {
+                        self.put_back(protocol, channel);
+                        return Ok(());
+                    }
+                    Err(refusal) => {
+                        // The kernel's verdict ends the conversation as well.
+                        self.put_back(protocol, channel);
+                        return Err(refusal);
+                    }
+                }
+            }
+            if Instant::now() > deadline {
+                return Err(receive_error(
+                    name,
+                    &io::Error::from_raw_os_error(libc::EAGAIN),
+                    lost,
+                ));
+            }
+        }
+    }
+
+    fn dump_once(
+        &self,
+        protocol: Protocol,
+        request: &Request,
+        each: &mut dyn FnMut(&Reply),
+    ) -> Result<(), KernelError> {
+        let mut reply = Reply::default();
+        let mut interrupted = false;
+        self.converse(
+            protocol,
+            request,
+            libc::NLM_F_DUMP as u16,
+            &mut |kind, flags, payload| {
+                interrupted |= flags & NLM_F_DUMP_INTR != 0;
+                match kind {
+                    NLMSG_ERROR => read_error(flags, payload, request).map(|()| Step::More),
+                    NLMSG_DONE => read_done(payload, request).map(|()| Step::Done),
+                    _ => {
+                        reply.refill(kind, payload);
+                        each(&reply);
+                        Ok(Step::More)
+                    }
+                }
+            },
+        )?;
+        if interrupted {
+            return Err(KernelError {
+                request: request.name(),
+                errno: libc::EINTR,
+                text: Some("the dump changed while it was read".to_owned()),
+                attribute: None,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn open_error(protocol: Protocol, name: &'static str, error: &io::Error) -> KernelError {
+    let errno = errno_of(error);
+    let text = match (protocol, errno) {
+        (Protocol::Xfrm, libc::EPROTONOSUPPORT) => {
+            Some("the kernel has no XFRM netlink: module xfrm_user is missing".to_owned())
+        }
+        _ => Some("cannot open a netlink socket".to_owned()),
+    };
+    KernelError {
+        request: name,
+        errno,
+        text,
+        attribute: None,
+    }
+}
+
+fn receive_error(name: &'static str, error: &io::Error, lost: bool) -> KernelError {
+    let errno = errno_of(error);
+    let (errno, text) = if lost {
+        (
+            libc::ENOBUFS,
+            Some("the kernel could not deliver its answer, the request may have been executed"),
+        )
+    } else if errno == libc::EAGAIN {
+        (
+            libc::ETIMEDOUT,
+            Some("no answer from the kernel in time, the request may still be executed"),
+        )
+    } else {
+        (errno, None)
+    };
+    KernelError {
+        request: name,
+        errno,
+        text: text.map(str::to_owned),
+        attribute: None,
+    }
+}
+
+impl Transport for NetlinkTransport {
+    fn ack(&self, protocol: Protocol, request: &Request) -> Result<(), KernelError> {
+        let mut pauses = BUSY_PAUSES.iter();
+        loop {
+            let result = self.converse(
+                protocol,
+                request,
+                libc::NLM_F_ACK as u16,
+                &mut |kind, flags, payload| match kind {
+                    NLMSG_ERROR => read_error(flags, payload, request).map(|()| Step::Done),
+                    _ => Ok(Step::More),
+                },
+            );
+            match result {
+                Err(error) if error.errno == libc::EBUSY => match pauses.next() {
+                    Some(pause) => std::thread::sleep(*pause),
+                    None => return Err(error),
+                },
+                other => return other,
+            }
+        }
+    }
+
+    fn get(&self, protocol: Protocol, request: &Request) -> Result<Reply, KernelError> {
+        let mut reply = None;
+        self.converse(protocol, request, 0, &mut |kind, flags, payload| {
+            match kind {
+                NLMSG_ERROR => read_error(flags, payload, request)?,
+                NLMSG_DONE => read_done(payload, request)?,
+                _ => reply = Some(Reply::new(kind, payload)),
+            }
+            Ok(Step::Done)
+        })?;
+        reply.ok_or_else(|| KernelError {
+            request: request.name(),
+            errno: libc::ENODATA,
+            text: Some("the kernel answered without data".to_owned()),
+            attribute: None,
+        })
+    }
+
+    fn dump(
+        &self,
+        protocol: Protocol,
+        request: &Request,
+        each: &mut dyn FnMut(&Reply),
+    ) -> Result<(), KernelError> {
+        if protocol == Protocol::Xfrm {
+            // Large and never marked as inconsistent: passed on as it comes.
+            return self.dump_once(protocol, request, each);
+        }
+        let mut tries = 0;
+        loop {
+            let mut replies = Vec::new();
+            let result = self.dump_once(protocol, request, &mut |reply| {
+                replies.push(Reply::new(reply.kind(), reply.payload()));
+            });
+            tries += 1;
+            match result {
+                Err(error) if error.errno == libc::EINTR && tries < DUMP_TRIES => {}
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    replies.iter().for_each(each);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn subscribe(
+        &self,
+        protocol: Protocol,
+        groups: &[u32],
+    ) -> Result<Box<dyn EventSocket>, KernelError> {
+        const NAME: &str = "subscription to kernel events";
+        let socket = open(protocol).map_err(|error| open_error(protocol, NAME, &error))?;
+        let fail = |error: io::Error| KernelError::new(NAME, errno_of(&error));
+        sockopt::force_receive_buffer(socket.as_raw_fd(), EVENT_BUFFER).map_err(fail)?;
+        for group in groups {
+            socket.add_membership(*group).map_err(fail)?;
+        }
+        Ok(Box::new(NetlinkEvents {
+            socket,
+            pending: Mutex::new(VecDeque::new()),
+            buffer: Mutex::new(None),
+        }))
+    }
+}
+
+/// A socket joined to multicast groups.
+struct NetlinkEvents {
+    socket: Socket,
+    /// Messages of the last datagram that were not asked for yet.
+    pending: Mutex<VecDeque<Reply>>,
+    /// The receive buffer while nobody uses it.
+    buffer: Mutex<Option<Buffer>>,
+}
+
+impl EventSocket for NetlinkEvents {
+    fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    fn read(&self) -> Result<Option<Received>, KernelError> {
+        loop {
+            if let Some(reply) = lock(&self.pending).pop_front() {
+                return Ok(Some(Received::Message(reply)));
+            }
+            let mut buffer = lock(&self.buffer).take().unwrap_or_else(Buffer::new);
+            let mut replies = VecDeque::new();
+            let result = buffer
+                .receive(&self.socket, libc::MSG_DONTWAIT)
+                .map(|datagram| {
+                    replies.extend(
+                        Messages::new(datagram)
+                            .filter(|raw| {
+                                !matches!(raw.kind, NLMSG_ERROR | NLMSG_DONE | NLMSG_NOOP)
+                            })
+                            .map(|raw| Reply::new(raw.kind, raw.payload)),
+                    );
+                });
+            buffer.wipe();
+            *lock(&self.buffer) = Some(buffer);
+            match result.as_ref().map_err(errno_of) {
+                Ok(()) => lock(&self.pending).append(&mut replies),
+                Err(libc::EAGAIN) => return Ok(None),
+                // A datagram too large for us is lost just like one too large for the kernel.
+                Err(libc::ENOBUFS | libc::EMSGSIZE) => return Ok(Some(Received::Overrun)),
+                Err(errno) => {
+                    return Err(KernelError::new("reading kernel events", errno));
+                }
+            }
+        }
+    }
+}

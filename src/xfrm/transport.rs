@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What we ask of the kernel, as a trait.
+//!
+//! Owns the questions in their rawest form: messages out, messages in. `netlink.rs` asks the real
+//! kernel, `fake.rs` a model of it. Called by `xfrm/` and `nic/` only; everybody else uses what
+//! they make of it. Must not know what a message means.
+#![forbid(unsafe_code)]
+
+use std::os::fd::RawFd;
+
+use super::request::{Reply, Request};
+use crate::error::KernelError;
+
+/// Netlink family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// `NETLINK_XFRM`: SAs and policies.
+    Xfrm,
+    /// `NETLINK_ROUTE`: links, routes, neighbours.
+    Route,
+    /// `NETLINK_GENERIC`: ethtool, devlink.
+    Generic,
+}
+
+/// Something that arrived on an event socket.
+#[derive(Debug)]
+pub enum Received {
+    /// A message.
+    Message(Reply),
+    /// The kernel had no room for some messages: whatever is believed must be read again.
+    Overrun,
+}
+
+/// A socket that the kernel reports events on.
+pub trait EventSocket: Send + Sync {
+    /// To be watched for readability.
+    fn fd(&self) -> RawFd;
+    /// The next message, without waiting; `None` if there is no more.
+    fn read(&self) -> Result<Option<Received>, KernelError>;
+}
+
+/// The kernel. Calls may be made from any number of threads at once; none waits for another, and
+/// each ends within a bounded time.
+pub trait Transport: Send + Sync {
+    /// One request and its acknowledgement.
+    fn ack(&self, protocol: Protocol, request: &Request) -> Result<(), KernelError>;
+    /// One request and its one reply.
+    fn get(&self, protocol: Protocol, request: &Request) -> Result<Reply, KernelError>;
+    /// A request for everything. A dump that the kernel marks as inconsistent ends in `EINTR`
+    /// after some tries; for [`Protocol::Xfrm`], whose replies are handed over as they come,
+    /// at once.
+    fn dump(
+        &self,
+        protocol: Protocol,
+        request: &Request,
+        each: &mut dyn FnMut(&Reply),
+    ) -> Result<(), KernelError>;
+    /// A socket that gets the events of the groups.
+    fn subscribe(
+        &self,
+        protocol: Protocol,
+        groups: &[u32],
+    ) -> Result<Box<dyn EventSocket>, KernelError>;
+}
