@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The methods of charon's `kernel_ipsec_t`, over our own types.
+//!
+//! Owns the life of the plugin's state and the order in which things are done: decide, ask the
+//! kernel, remember. Called by `abi/` on any thread of charon, also for the same object. Must not
+//! hold a lock while it talks to the kernel or to charon; who needs an order for one policy takes a
+//! turn (`spd/`).
+#![forbid(unsafe_code)]
+
+mod bypass;
+mod device;
+mod fallback;
+mod links;
+mod policy;
+mod routes;
+mod sa;
+mod units;
+
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::config::Config;
+use crate::error::{Error, KernelError, Result};
+use crate::events::Events;
+use crate::host::{Host, Readable};
+use crate::model::{
+    Addr, PolicyId, PolicySpec, Proto, SaId, SaSpec, SaUpdate, Spi, Usage,
+};
+use crate::nic::Links;
+use crate::sad::Sad;
+use crate::spd::Spd;
+use crate::xfrm::{Kernel, NetlinkTransport, Transport, sockopt};
+
+use bypass::PortBypass;
+use links::LinkWatch;
+use units::Units;
+
+/// `kernel_feature_t`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// TFC padding for ESPv3.
+    pub esp_v3_tfc: bool,
+    /// Policies carry SPIs, so that an outbound SA may be installed before it is used.
+    pub policy_spi: bool,
+    /// query_sa tells the time of last use.
+    pub sa_use_time: bool,
+    /// Acquires carry a sequence number.
+    pub acquire_seq: bool,
+}
+
+/// What all parts share.
+pub(crate) struct Core {
+    host: Arc<dyn Host>,
+    kernel: Kernel,
+    config: Mutex<Arc<Config>>,
+    sad: Arc<Sad>,
+    spd: Spd,
+    units: Units,
+    links: Links,
+    bypass: PortBypass,
+}
+
+/// An instance of the plugin.
+pub struct Backend {
+    core: Arc<Core>,
+    events: Arc<Events>,
+    link_watch: Arc<LinkWatch>,
+    stopped: AtomicBool,
+}
+
+impl Backend {
+    /// Opens the sockets and starts to listen. Fails if the kernel offers no XFRM, with the reason.
+    pub fn create(host: Arc<dyn Host>, version: &str) -> Result<Arc<Self>> {
+        Self::with_transport(host, version, Arc::new(NetlinkTransport::new()?))
+    }
+
+    /// As [`Backend::create`], over another way to the kernel.
+    pub fn with_transport(
+        host: Arc<dyn Host>,
+        version: &str,
+        transport: Arc<dyn Transport>,
+    ) -> Result<Arc<Self>> {
+        let config = Config::read(host.as_ref());
+        let kernel = Kernel::new(Arc::clone(&transport));
+        let sad = Arc::new(Sad::default());
+        let events = Arc::new(Events::open(&kernel, Arc::clone(&host), Arc::clone(&sad))?);
+        let links = Links::new(Arc::clone(&transport))?;
+        let core = Arc::new(Core {
+            host: Arc::clone(&host),
+            kernel,
+            config: Mutex::new(Arc::new(config)),
+            sad,
+            spd: Spd::default(),
+            units: Units::default(),
+            links,
+            bypass: PortBypass::default(),
+        });
+        let link_watch = Arc::new(LinkWatch::new(Arc::clone(&core)));
+        let watch = |fd, target: Weak<dyn Readable>, what| {
+            if host.watch(fd, target) {
+                Ok(())
+            } else {
+                Err(Error::Invalid(format!("charon refuses to watch the {what} socket")))
+            }
+        };
+        let events_dyn: Arc<dyn Readable> = events.clone();
+        let links_dyn: Arc<dyn Readable> = link_watch.clone();
+        watch(events.fd(), Arc::downgrade(&events_dyn), "XFRM event")?;
+        if let Err(error) = watch(core.links.fd(), Arc::downgrade(&links_dyn), "link event") {
+            host.unwatch(events.fd());
+            return Err(error);
+        }
+        core.announce(version);
+        Ok(Arc::new(Self {
+            core,
+            events,
+            link_watch,
+            stopped: AtomicBool::new(false),
+        }))
+    }
+
+    /// Ends the watching and takes back what was installed for the daemon itself. SAs and policies
+    /// of CHILD_SAs are charon's to remove; what it left is removed here and said.
+    pub fn shutdown(&self) {
+        if self.stopped.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.core.host.unwatch(self.events.fd());
+        self.core.host.unwatch(self.core.links.fd());
+        self.link_watch.stop();
+        let (sas, policies) = (self.core.sad.len(), self.core.spd.len());
+        if sas + policies > 0 {
+            log::warn!(
+                "charon left {sas} SAs and {policies} policies behind, removing them"
+            );
+            self.core.remove_all_sas();
+            self.core.remove_all_policies();
+        }
+        self.core.bypass.remove_all(&self.core.kernel);
+    }
+
+    /// Reads the settings again.
+    pub fn reload(&self) -> bool {
+        let config = Arc::new(Config::read(self.core.host.as_ref()));
+        *self.core.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
+        true
+    }
+
+    /// What charon may rely on. The SPI feature is not reported: a NIC that picks the SA by reqid
+    /// would use a responder's new outbound SA before the peer can decrypt with it.
+    pub fn features(&self) -> Features {
+        Features {
+            esp_v3_tfc: true,
+            policy_spi: false,
+            sa_use_time: true,
+            acquire_seq: true,
+        }
+    }
+
+    /// Has the kernel choose and reserve an SPI.
+    pub fn get_spi(&self, src: Addr, dst: Addr, proto: Proto) -> Result<Spi> {
+        let config = self.core.config();
+        self.core
+            .alloc_spi(src, dst, proto, config.spi_min, config.spi_max)
+            .map(Spi)
+    }
+
+    /// Has the kernel choose and reserve a CPI, in host order. 256 to 61439 are the ones to be
+    /// negotiated (RFC 3173, 3.3).
+    pub fn get_cpi(&self, src: Addr, dst: Addr) -> Result<u16> {
+        self.core
+            .alloc_spi(src, dst, Proto::Comp, 0x100, 0xefff)
+            .map(|cpi| cpi as u16)
+    }
+
+    /// Installs an SA.
+    pub fn add_sa(&self, id: &SaId, spec: &SaSpec) -> Result<()> {
+        self.core.add_sa(id, spec)
+    }
+
+    /// Moves an SA to other addresses, [`Error::NotSupported`] if charon should rekey instead.
+    pub fn update_sa(&self, id: &SaId, update: &SaUpdate) -> Result<()> {
+        self.core.update_sa(id, update)
+    }
+
+    /// Counters and last use.
+    pub fn query_sa(&self, id: &SaId, _cpi: u16) -> Result<Usage> {
+        self.core.query_sa(id)
+    }
+
+    /// Removes an SA, or frees an SPI.
+    pub fn del_sa(&self, id: &SaId, cpi: u16) -> Result<()> {
+        self.core.del_sa(id, cpi)
+    }
+
+    /// Removes all SAs.
+    pub fn flush_sas(&self) -> Result<()> {
+        self.core.flush_sas()
+    }
+
+    /// Installs a policy for one more user.
+    pub fn add_policy(&self, id: &PolicyId, spec: &PolicySpec) -> Result<()> {
+        self.core.add_policy(id, spec)
+    }
+
+    /// Monotonic second of the last use, 0 if there was none.
+    pub fn query_policy(&self, id: &PolicyId) -> Result<i64> {
+        self.core.query_policy(id)
+    }
+
+    /// Removes one user of a policy, and the policy with the last one.
+    pub fn del_policy(&self, id: &PolicyId, spec: &PolicySpec) -> Result<()> {
+        self.core.del_policy(id, spec)
+    }
+
+    /// Removes all policies.
+    pub fn flush_policies(&self) -> Result<()> {
+        self.core.flush_policies()
+    }
+
+    /// Exempts an IKE socket from IPsec: by its own policy, or by one on its port.
+    pub fn bypass_socket(&self, fd: RawFd, family: i32) -> Result<()> {
+        self.core.bypass_socket(fd, family)
+    }
+
+    /// Has the kernel take ESP in UDP (RFC 3948) out of a socket. Receive offload for it is an extra
+    /// that may fail.
+    pub fn enable_udp_decap(&self, fd: RawFd, family: i32, port: u16) -> Result<()> {
+        sockopt::udp_decap(fd, family).map_err(|error| {
+            log::error!("unable to set UDP_ENCAP on port {port}: {error}");
+            Error::Kernel(KernelError::new("UDP_ENCAP", error.raw_os_error().unwrap_or(0)))
+        })?;
+        if let Err(error) = sockopt::udp_gro(fd) {
+            log::debug!("no UDP_GRO on port {port}, goes without: {error}");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}
+
+impl Core {
+    /// The settings of this moment.
+    fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn announce(&self, version: &str) {
+        let devices: Vec<String> = self
+            .links
+            .all()
+            .iter()
+            .filter(|link| link.esp_offload)
+            .map(|link| match &link.driver {
+                Some(driver) => format!("{} ({driver})", link.name),
+                None => link.name.clone(),
+            })
+            .collect();
+        let devices = if devices.is_empty() {
+            "no device with IPsec offload".to_owned()
+        } else {
+            format!("IPsec offload on {}", devices.join(", "))
+        };
+        log::info!(
+            "kernel-fastswan {} for strongSwan {version} is active: {devices}",
+            env!("CARGO_PKG_VERSION")
+        );
+    }
+
+    fn alloc_spi(&self, src: Addr, dst: Addr, proto: Proto, min: u32, max: u32) -> Result<u32> {
+        let what = if proto == Proto::Comp { "CPI" } else { "SPI" };
+        let value = self
+            .kernel
+            .alloc_spi(src.ip, dst.ip, proto, min, max)
+            .inspect_err(|error| {
+                log::error!("unable to get {what} for {src} === {dst}: {error}");
+            })?;
+        log::debug!("got {what} {value:08x}");
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,498 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! add_policy, query_policy, del_policy, flush_policies.
+//!
+//! Owns the steps from charon's wish to a policy in the SPD and the NIC. The kernel has what the
+//! first user of a key wants; the others wait in `spd/`. Called by the methods in `mod.rs`, and by
+//! `fallback.rs` and `links.rs` to install a policy again.
+
+use crate::error::{Error, KernelError, Result};
+use crate::model::{
+    Direction, Offload, Placement, PolicyId, PolicyKind, PolicySpec, Proto, Selector, Spi,
+};
+use crate::offload::{
+    Device, Mode, PolicyFacts, Refusal, check_device, check_policy, explain,
+};
+use crate::spd::{Installed, Turn, User};
+use crate::xfrm::{Action, PolicyKey, PolicyMessage, Template, monotonic_now, unix_now};
+
+use super::Core;
+use super::device::Question;
+use super::sa::{blames_offload, for_name};
+
+impl Core {
+    /// What the kernel keys the policy by. An unknown interface is refused: 0 would mean "any".
+    fn policy_key(&self, id: &PolicyId) -> Result<PolicyKey> {
+        let ifindex = match &id.interface {
+            None => 0,
+            Some(name) => {
+                self.links
+                    .by_name(name)
+                    .ok_or_else(|| Error::Refused {
+                        reason: format!("there is no interface '{name}'"),
+                        remedy: "create it first, or correct the interface of the connection"
+                            .to_owned(),
+                    })?
+                    .ifindex
+            }
+        };
+        Ok(PolicyKey {
+            dir: id.dir,
+            selector: Selector::from_ts(&id.src_ts, &id.dst_ts, ifindex),
+            mark: id.mark,
+            if_id: id.if_id,
+            label: id.label.clone(),
+        })
+    }
+
+    pub(super) fn add_policy(&self, id: &PolicyId, spec: &PolicySpec) -> Result<()> {
+        self.try_add_policy(id, spec).inspect_err(|error| {
+            log::error!(
+                "unable to add policy {} === {} {}{}: {error}",
+                id.src_ts,
+                id.dst_ts,
+                id.dir,
+                for_name(&spec.name)
+            );
+        })
+    }
+
+    fn try_add_policy(&self, id: &PolicyId, spec: &PolicySpec) -> Result<()> {
+        let key = self.policy_key(id)?;
+        let mut user = User::new(id, spec, &key);
+        if spec.kind != PolicyKind::Ipsec || spec.sa.reqid == 0 {
+            user.device = self.device_for_shunt(&key, &user);
+            return self.add_user(&key, user).map_err(|failure| failure.into_error(self));
+        }
+        if id.dir == Direction::Fwd || spec.offload == Offload::No {
+            return self.add_user(&key, user).map_err(|failure| failure.into_error(self));
+        }
+        user.in_unit = true;
+        let facts = facts_of(&key, &user);
+        let check = |device: &Device, mode: Mode| match mode {
+            Mode::Packet => check_policy(device, &facts),
+            Mode::Crypto | Mode::Software => Ok(()),
+        };
+        let (local, peer) = if id.dir == Direction::Out {
+            (spec.src, spec.dst)
+        } else {
+            (spec.dst, spec.src)
+        };
+        let question = Question {
+            name: &spec.name,
+            reqid: spec.sa.reqid,
+            wanted: spec.offload,
+            local: local.map(|addr| addr.ip),
+            peer: peer.map(|addr| addr.ip),
+            mark: 0,
+            check: &check,
+        };
+        let mut held = None;
+        loop {
+            let claim = self.place(&question)?;
+            drop(held.take());
+            let placement = claim.placement();
+            match self.add_user(&key, user.clone()) {
+                Ok(()) => {
+                    claim.keep();
+                    return Ok(());
+                }
+                Err(failure)
+                    if spec.offload == Offload::Auto
+                        && failure.offload.is_some()
+                        && blames_offload(&failure.error) =>
+                {
+                    self.lower(&question, placement, &explain(&failure.error))?;
+                    held = Some(claim);
+                }
+                Err(failure) => return Err(failure.into_error(self)),
+            }
+        }
+    }
+
+    /// PASS and DROP belong to no unit. A NIC that has offloaded policies needs the exceptions too,
+    /// but one that cannot take them is no reason to fail: they stay in software then, and it is
+    /// said.
+    fn device_for_shunt(&self, key: &PolicyKey, user: &User) -> Option<u32> {
+        let spec = &user.spec;
+        if key.dir == Direction::Fwd || !matches!(spec.offload, Offload::Packet | Offload::Auto) {
+            return None;
+        }
+        let remote = match key.dir {
+            Direction::Out => key.selector.dst,
+            _ => key.selector.src,
+        };
+        let device = match key.selector.ifindex {
+            0 => spec
+                .dst
+                .filter(|peer| key.dir == Direction::Out && !peer.is_any())
+                .map(|peer| peer.ip)
+                .or(Some(remote.first()).filter(|ip| !ip.is_unspecified()))
+                .and_then(|ip| self.route_to(ip, None, 0))
+                .map(|route| route.oif),
+            ifindex => Some(ifindex),
+        };
+        let result = device
+            .ok_or_else(|| Refusal::new("no route tells which device it is for"))
+            .and_then(|ifindex| {
+                let device = self.device_facts(ifindex)?;
+                check_device(&device, Mode::Packet)?;
+                check_policy(&device, &facts_of(key, user))?;
+                Ok(ifindex)
+            });
+        match result {
+            Ok(ifindex) => Some(ifindex),
+            Err(refusal) => {
+                log::info!(
+                    "policy {} {}{} stays in software: {refusal}",
+                    key.selector,
+                    key.dir,
+                    for_name(&spec.name)
+                );
+                None
+            }
+        }
+    }
+
+    /// Adds a user to a key, and tells the kernel if it is the first now. After a failure the entry
+    /// is as it was.
+    fn add_user(&self, key: &PolicyKey, user: User) -> std::result::Result<(), Failure> {
+        let mut turn = self.spd.turn(key);
+        let name = for_name(&user.spec.name);
+        if !turn.entry.insert(user.clone()) {
+            log::debug!(
+                "not updating policy {} {}{name} [priority {}, refcount {}]",
+                key.selector,
+                key.dir,
+                turn.entry.users[0].priority,
+                turn.entry.users.len()
+            );
+            return Ok(());
+        }
+        log::debug!(
+            "{} policy {} {}{name} [priority {}, refcount {}]",
+            if turn.entry.installed.is_some() { "updating" } else { "adding" },
+            key.selector,
+            key.dir,
+            user.priority,
+            turn.entry.users.len()
+        );
+        let mut result = self.install(&mut turn);
+        if let Err(error) = &result
+            && user.device.is_some()
+            && blames_offload(error)
+        {
+            log::info!(
+                "policy {} {}{name} stays in software: {}",
+                key.selector,
+                key.dir,
+                explain(error)
+            );
+            turn.entry.users[0].device = None;
+            result = self.install(&mut turn);
+        }
+        if let Err(error) = result {
+            let offload = self.offload_of(&turn);
+            turn.entry.users.remove(0);
+            return Err(Failure { error, offload });
+        }
+        self.update_route(&mut turn);
+        Ok(())
+    }
+
+    /// The device that the first user's policy goes to, if any.
+    fn offload_of(&self, turn: &Turn<'_>) -> Option<u32> {
+        let user = turn.entry.users.first()?;
+        if user.device.is_some() {
+            return user.device;
+        }
+        if !user.in_unit {
+            return None;
+        }
+        match self.units.placement(user.spec.sa.reqid) {
+            Some(Placement::Packet(ifindex)) => Some(ifindex),
+            _ => None,
+        }
+    }
+
+    /// Makes the kernel have what the first user wants. There must be one.
+    pub(super) fn install(&self, turn: &mut Turn<'_>) -> std::result::Result<(), KernelError> {
+        let offload = self.offload_of(turn);
+        let before = turn.entry.installed.as_ref().and_then(|installed| installed.offload);
+        let Some(user) = turn.entry.users.first() else {
+            return Ok(());
+        };
+        let reqid = user.spec.sa.reqid;
+        let templates = templates_of(user);
+        let message = PolicyMessage {
+            key: turn.key(),
+            priority: user.priority,
+            action: match user.spec.kind {
+                PolicyKind::Drop => Action::Block,
+                PolicyKind::Ipsec | PolicyKind::Pass => Action::Allow,
+            },
+            templates: &templates,
+            cpu_acquires: user.spec.pcpu_acquires,
+            icmp: user.spec.forward_icmp
+                && user.spec.kind == PolicyKind::Ipsec
+                && turn.key().dir != Direction::In,
+            offload,
+        };
+        if let Some(ifindex) = offload.filter(|_| offload != before) {
+            self.bypass.enter(self, ifindex)?;
+        }
+        let update = turn.entry.installed.is_some() || self.config().policy_update;
+        let result = match self.kernel.new_policy(&message, update) {
+            Err(error) if error.errno == libc::EEXIST && !update => {
+                log::info!(
+                    "policy {} {} already exists, try to update it",
+                    turn.key().selector,
+                    turn.key().dir
+                );
+                self.kernel.new_policy(&message, true)
+            }
+            result => result,
+        };
+        let released = match &result {
+            Ok(()) => {
+                turn.entry.installed = Some(Installed { offload, reqid });
+                before
+            }
+            Err(_) => offload,
+        };
+        if let Some(ifindex) = released.filter(|_| offload != before) {
+            self.bypass.leave(&self.kernel, ifindex);
+        }
+        result
+    }
+
+    /// Installs a policy again that the kernel flushed with its device.
+    pub(super) fn reinstall(&self, turn: &mut Turn<'_>) -> std::result::Result<(), KernelError> {
+        if let Some(ifindex) = turn.entry.installed.take().and_then(|installed| installed.offload) {
+            // It is counted anew by install.
+            self.bypass.leave(&self.kernel, ifindex);
+        }
+        self.install(turn)
+    }
+
+    pub(super) fn query_policy(&self, id: &PolicyId) -> Result<i64> {
+        let key = self.policy_key(id)?;
+        match self.kernel.get_policy(&key) {
+            Ok(state) if state.use_time == 0 => Ok(0),
+            Ok(state) => Ok((monotonic_now() - (unix_now() - state.use_time as i64)).max(1)),
+            Err(error) => {
+                log::info!("querying policy {} {} failed: {error}", key.selector, key.dir);
+                Err(match error.errno {
+                    libc::ENOENT => Error::NotFound(error.to_string()),
+                    _ => error.into(),
+                })
+            }
+        }
+    }
+
+    pub(super) fn del_policy(&self, id: &PolicyId, spec: &PolicySpec) -> Result<()> {
+        let not_found = |key: Option<&PolicyKey>| {
+            let text = match key {
+                Some(key) => format!("policy {} {} not found", key.selector, key.dir),
+                None => format!("policy {} === {} {} not found", id.src_ts, id.dst_ts, id.dir),
+            };
+            // charon deletes all policies of a CHILD_SA after the first one failed.
+            log::debug!("deleting {text}");
+            Err(Error::NotFound(text))
+        };
+        let Some(key) = self.key_for_removal(id) else {
+            return not_found(None);
+        };
+        let Some(mut turn) = self.spd.existing(&key) else {
+            return not_found(Some(&key));
+        };
+        log::debug!("deleting policy {} {}", key.selector, key.dir);
+        let Some((removed, was_first)) = turn.entry.remove(&User::new(id, spec, &key)) else {
+            return not_found(Some(&key));
+        };
+        let result = if !was_first {
+            Ok(())
+        } else if turn.entry.users.is_empty() {
+            self.uninstall(&mut turn)
+        } else {
+            log::debug!(
+                "updating policy {} {} [refcount {}]",
+                key.selector,
+                key.dir,
+                turn.entry.users.len()
+            );
+            let result = self.install(&mut turn);
+            self.update_route(&mut turn);
+            result
+        };
+        drop(turn);
+        if removed.in_unit {
+            self.units.leave(removed.spec.sa.reqid);
+        }
+        match result {
+            Ok(()) => Ok(()),
+            // Flushed with its device, or by hand: what charon wants is so.
+            Err(error) if error.errno == libc::ENOENT => {
+                log::info!("policy {} {} was gone already", key.selector, key.dir);
+                Ok(())
+            }
+            Err(error) => {
+                log::error!(
+                    "unable to delete policy {} {}: {error}",
+                    key.selector,
+                    key.dir
+                );
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The key of a policy that is installed, also if its interface is gone by now.
+    fn key_for_removal(&self, id: &PolicyId) -> Option<PolicyKey> {
+        if let Ok(key) = self.policy_key(id) {
+            return Some(key);
+        }
+        let any = Selector::from_ts(&id.src_ts, &id.dst_ts, 0);
+        self.spd.keys().into_iter().find(|key| {
+            key.dir == id.dir
+                && key.mark == id.mark
+                && key.if_id == id.if_id
+                && key.label == id.label
+                && Selector {
+                    ifindex: 0,
+                    ..key.selector
+                } == any
+                && self
+                    .spd
+                    .existing(key)
+                    .is_some_and(|turn| turn.entry.users.iter().any(|user| user.id == *id))
+        })
+    }
+
+    /// Takes the policy and its route out of the kernel.
+    fn uninstall(&self, turn: &mut Turn<'_>) -> std::result::Result<(), KernelError> {
+        self.remove_route(turn);
+        let Some(installed) = turn.entry.installed.take() else {
+            return Ok(());
+        };
+        let result = self.kernel.del_policy(turn.key());
+        if let Some(ifindex) = installed.offload {
+            self.bypass.leave(&self.kernel, ifindex);
+        }
+        result
+    }
+
+    pub(super) fn flush_policies(&self) -> Result<()> {
+        for key in self.spd.keys() {
+            if let Some(mut turn) = self.spd.existing(&key) {
+                self.remove_route(&mut turn);
+                let users = std::mem::take(&mut turn.entry.users);
+                let installed = turn.entry.installed.take();
+                drop(turn);
+                if let Some(ifindex) = installed.and_then(|installed| installed.offload) {
+                    self.bypass.leave(&self.kernel, ifindex);
+                }
+                for user in users.iter().filter(|user| user.in_unit) {
+                    self.units.leave(user.spec.sa.reqid);
+                }
+            }
+        }
+        self.kernel.flush_policies().map_err(|error| {
+            log::error!("unable to flush SPD entries: {error}");
+            error.into()
+        })
+    }
+
+    /// Removes the policies we know, and only those.
+    pub(super) fn remove_all_policies(&self) {
+        for key in self.spd.keys() {
+            if let Some(mut turn) = self.spd.existing(&key) {
+                turn.entry.users.clear();
+                if let Err(error) = self.uninstall(&mut turn) {
+                    log::error!("unable to delete policy {} {}: {error}", key.selector, key.dir);
+                }
+            }
+        }
+    }
+}
+
+/// A policy that the kernel refused, and the device it was meant for.
+struct Failure {
+    error: KernelError,
+    offload: Option<u32>,
+}
+
+impl Failure {
+    fn into_error(self, core: &Core) -> Error {
+        match self.offload {
+            None => self.error.into(),
+            Some(ifindex) => {
+                let refusal = explain(&self.error);
+                Error::Refused {
+                    reason: format!(
+                        "failed to install policy with packet HW offload on {}: {}",
+                        core.device_name(ifindex),
+                        refusal.reason
+                    ),
+                    remedy: refusal.remedy.to_owned(),
+                }
+            }
+        }
+    }
+}
+
+fn facts_of(key: &PolicyKey, user: &User) -> PolicyFacts {
+    let spec = &user.spec;
+    PolicyFacts {
+        dir: key.dir,
+        kind: spec.kind,
+        selector: key.selector,
+        templates: templates_of(user).len(),
+        reqid: match spec.kind {
+            PolicyKind::Ipsec => spec.sa.reqid,
+            PolicyKind::Pass | PolicyKind::Drop => 0,
+        },
+        priority: user.priority,
+    }
+}
+
+/// The transforms a packet needs (kernel_netlink_ipsec.c: add_policy_internal): IPComp, ESP, AH in
+/// this order; the first one in the mode of the SA and with its addresses, the others in transport
+/// mode. Outbound ones name the SPI, so that the policy decides which SA is used.
+fn templates_of(user: &User) -> Vec<Template> {
+    let (spec, dir) = (&user.spec, user.id.dir);
+    let sa = &spec.sa;
+    let (Some(mode), Some(src), Some(dst)) = (sa.mode, spec.src, spec.dst) else {
+        return Vec::new();
+    };
+    if spec.kind != PolicyKind::Ipsec || sa.reqid == 0 {
+        return Vec::new();
+    }
+    let comp = (sa.ipcomp != 0).then_some(Spi(u32::from(sa.cpi)));
+    let name_spi = dir == Direction::Out && user.id.label.is_none() && !spec.pcpu_acquires;
+    [
+        (Proto::Comp, comp),
+        (Proto::Esp, sa.esp),
+        (Proto::Ah, sa.ah),
+    ]
+    .into_iter()
+    .filter_map(|(proto, spi)| Some((proto, spi?)))
+    .enumerate()
+    .map(|(position, (proto, spi))| {
+        let mode = if position == 0 {
+            mode
+        } else {
+            crate::model::Mode::Transport
+        };
+        Template {
+            src: src.ip,
+            dst: dst.ip,
+            spi: if name_spi { spi } else { Spi(0) },
+            proto,
+            mode,
+            reqid: sa.reqid,
+            optional: proto == Proto::Comp && dir != Direction::Out,
+            with_addresses: mode != crate::model::Mode::Transport,
+        }
+    })
+    .collect()
+}

@@ -1,0 +1,535 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! add_sa, update_sa, query_sa, del_sa, flush_sas.
+//!
+//! Owns the steps from charon's wish to an SA in the kernel and the NIC, and the line that says why
+//! one failed. Called by the methods in `mod.rs`.
+
+use crate::error::{Error, KernelError, Result};
+use crate::model::algorithm;
+use crate::model::{
+    Direction, Mode as IpsecMode, Offload, Placement, PolicyKind, Proto, SaId, SaSpec, SaUpdate,
+    Selector, Spi, TrafficSelector, Transforms, Usage,
+};
+use crate::offload::{
+    Device, Mode, PolicyFacts, Refusal, SaFacts, check_policy, check_sa, explain, fit_lifetime,
+};
+use crate::sad::SaRecord;
+use crate::xfrm::{Replay, SaMessage, SaMove, monotonic_now, unix_now};
+
+use super::Core;
+use super::device::Question;
+
+impl Core {
+    pub(super) fn add_sa(&self, id: &SaId, spec: &SaSpec) -> Result<()> {
+        self.try_add_sa(id, spec).inspect_err(|error| {
+            log::error!(
+                "unable to add SAD entry with SPI {}{} ({} {} === {}, reqid {}): {error}",
+                id.spi,
+                for_name(&spec.name),
+                id.proto,
+                id.src,
+                id.dst,
+                spec.reqid
+            );
+        })
+    }
+
+    fn try_add_sa(&self, id: &SaId, spec: &SaSpec) -> Result<()> {
+        let Some((comp, comp_spec)) = ipcomp_of(id, spec) else {
+            return self.add_one_sa(id, spec);
+        };
+        // Compression comes first on the way out: it has the mode, and ESP wraps what it made.
+        let nothing = Transforms::Separate {
+            crypt: None,
+            auth: None,
+        };
+        self.install_sa(&comp, &comp_spec, &nothing, Placement::Software)?;
+        let inner = SaSpec {
+            mode: IpsecMode::Transport,
+            src_ts: Vec::new(),
+            dst_ts: Vec::new(),
+            ..spec.clone()
+        };
+        let result = self.add_one_sa(id, &inner);
+        if result.is_err()
+            && let Err(error) = self.kernel.del_sa(&comp.key(), comp.src.ip)
+        {
+            log::error!("unable to delete SAD entry with CPI {}: {error}", comp.spi);
+        }
+        result
+    }
+
+    fn add_one_sa(&self, id: &SaId, spec: &SaSpec) -> Result<()> {
+        let transforms = algorithm::resolve(spec.enc_alg, spec.int_alg, |kind, number| {
+            self.host.lookup_algorithm(kind, number)
+        })?;
+        if spec.offload == Offload::No {
+            self.install_sa(id, spec, &transforms, Placement::Software)?;
+            self.remember(id, spec, Placement::Software);
+            return Ok(());
+        }
+        let facts = facts_of(id, spec, &transforms, self.config().allow_no_replay);
+        let check = |device: &Device, mode| {
+            check_sa(device, mode, &facts)?;
+            check_policies_to_come(device, mode, spec)
+        };
+        let (local, peer) = if spec.inbound {
+            (id.dst.ip, id.src.ip)
+        } else {
+            (id.src.ip, id.dst.ip)
+        };
+        let question = Question {
+            name: &spec.name,
+            reqid: spec.reqid,
+            wanted: spec.offload,
+            local: Some(local),
+            peer: Some(peer),
+            mark: spec.set_mark.value,
+            check: &check,
+        };
+        // Keeps a unit that was lowered alive until the next round has claimed it.
+        let mut held = None;
+        loop {
+            let claim = self.place(&question)?;
+            drop(held.take());
+            let placement = claim.placement();
+            if let Placement::Packet(ifindex) = placement {
+                self.prepare_next_hop(ifindex, peer, local, question.mark);
+            }
+            let refusal = match self.install_sa(id, spec, &transforms, placement) {
+                Ok(()) => match self.crypto_that_is_software(id, spec, placement) {
+                    None => {
+                        self.remember(id, spec, placement);
+                        claim.keep();
+                        return Ok(());
+                    }
+                    Some(refusal) => {
+                        // Back to what get_spi left, so that the next try finds its SPI.
+                        self.kernel.del_sa(&id.key(), id.src.ip)?;
+                        refusal
+                    }
+                },
+                Err(error) if placement == Placement::Software => return Err(error.into()),
+                Err(error) if spec.offload == Offload::Auto && blames_offload(&error) => {
+                    explain(&error)
+                }
+                Err(error) => {
+                    let refusal = explain(&error);
+                    let device = placement.device().unwrap_or_default();
+                    return Err(Error::Refused {
+                        reason: format!(
+                            "failed to install SA with {placement} HW offload on {}: {}",
+                            self.device_name(device),
+                            refusal.reason
+                        ),
+                        remedy: refusal.remedy.to_owned(),
+                    });
+                }
+            };
+            self.lower(&question, placement, &refusal)?;
+            held = Some(claim);
+        }
+    }
+
+    /// Sends the message. An SPI that get_spi reserved may have expired: then it is a new SA.
+    fn install_sa(
+        &self,
+        id: &SaId,
+        spec: &SaSpec,
+        transforms: &Transforms,
+        placement: Placement,
+    ) -> std::result::Result<(), KernelError> {
+        let fitted;
+        let spec = if placement.is_packet() {
+            let lifetime = fit_lifetime(spec.lifetime, spec.inbound, spec.esn);
+            if lifetime == spec.lifetime {
+                spec
+            } else {
+                fitted = SaSpec {
+                    lifetime,
+                    ..spec.clone()
+                };
+                &fitted
+            }
+        } else {
+            spec
+        };
+        let message = SaMessage {
+            id,
+            spec,
+            transforms,
+            placement,
+            selector: self.sa_selector(spec),
+            // ESP behind IPComp: what comes out of the compression may be of either family.
+            any_family: spec.ipcomp != 0 && id.proto != Proto::Comp,
+            replay: replay_of(spec, placement),
+            iptfs: self.config().iptfs,
+        };
+        log::debug!(
+            "adding SAD entry with SPI {} and reqid {} in {placement} mode{}",
+            id.spi,
+            spec.reqid,
+            for_name(&spec.name)
+        );
+        match self.kernel.new_sa(&message, spec.update) {
+            Err(error) if spec.update && error.errno == libc::ESRCH => {
+                log::debug!("allocated SPI {} not found anymore, adding it anew", id.spi);
+                self.kernel.new_sa(&message, false)
+            }
+            result => result,
+        }
+    }
+
+    /// XFRM puts an SA into software without a word if the driver says EOPNOTSUPP in crypto mode
+    /// (net/xfrm/xfrm_device.c: xfrm_dev_state_add). With `auto` the unit is then software; with
+    /// `crypto` it is said and accepted.
+    fn crypto_that_is_software(
+        &self,
+        id: &SaId,
+        spec: &SaSpec,
+        placement: Placement,
+    ) -> Option<Refusal> {
+        let Placement::Crypto(ifindex) = placement else {
+            return None;
+        };
+        let state = self.kernel.get_sa(&id.key(), id.src.ip).ok()?;
+        if state.placement != Placement::Software {
+            return None;
+        }
+        let refusal = Refusal::new(format!(
+            "HW offload is not supported by device {}: no IPsec offload for this SA",
+            self.device_name(ifindex)
+        ));
+        if spec.offload == Offload::Auto {
+            return Some(refusal);
+        }
+        log::info!(
+            "SAD entry with SPI {}{} is in software: {refusal}",
+            id.spi,
+            for_name(&spec.name)
+        );
+        None
+    }
+
+    fn remember(&self, id: &SaId, spec: &SaSpec, placement: Placement) {
+        self.sad.insert(SaRecord::new(
+            id,
+            spec.reqid,
+            &spec.name,
+            spec.inbound,
+            spec.offload,
+            placement,
+        ));
+    }
+
+    /// Selector on the SA itself, for modes that keep the addresses (kernel_netlink_ipsec.c:
+    /// add_sa): the packet's addresses are checked against it after decryption.
+    fn sa_selector(&self, spec: &SaSpec) -> Option<Selector> {
+        if !matches!(spec.mode, IpsecMode::Transport | IpsecMode::Beet) {
+            return None;
+        }
+        let (src, dst) = (spec.src_ts.first()?, spec.dst_ts.first()?);
+        let ifindex = spec
+            .interface
+            .as_deref()
+            .and_then(|name| self.links.by_name(name))
+            .map_or(0, |link| link.ifindex);
+        let mut selector = Selector::from_ts(src, dst, ifindex);
+        if !self.config().set_proto_port_transport_sa {
+            // One SA may serve policies that differ in protocol and ports.
+            selector.proto = 0;
+            selector.sport = crate::model::PortMatch::ANY;
+            selector.dport = crate::model::PortMatch::ANY;
+        }
+        Some(selector)
+    }
+
+    pub(super) fn update_sa(&self, id: &SaId, update: &SaUpdate) -> Result<()> {
+        let key = id.key();
+        let placement = self
+            .sad
+            .get(&key)
+            .map_or(Placement::Software, |record| record.placement);
+        let not_supported = |reason: String| {
+            log::info!("unable to update SAD entry with SPI {}: {reason}", id.spi);
+            Err(Error::NotSupported(reason))
+        };
+        if let Placement::Packet(ifindex) = placement {
+            // The copy would start at sequence number 1 again, with the same key.
+            return not_supported(format!(
+                "its sequence number is known to {} only; the CHILD_SA is rekeyed instead",
+                self.device_name(ifindex)
+            ));
+        }
+        let to = match placement {
+            Placement::Crypto(old) => {
+                let inbound = self.sad.get(&key).is_some_and(|record| record.inbound);
+                let (local, peer) = if inbound {
+                    (update.new_dst.ip, update.new_src.ip)
+                } else {
+                    (update.new_src.ip, update.new_dst.ip)
+                };
+                match self.route_to(peer, Some(local), 0) {
+                    Some(route) if route.oif == old => placement,
+                    _ => {
+                        return not_supported(format!(
+                            "the route to {peer} leaves {}; the CHILD_SA is rekeyed instead",
+                            self.device_name(old)
+                        ));
+                    }
+                }
+            }
+            other => other,
+        };
+        let moved = self.kernel.move_sa(&SaMove {
+            key: &key,
+            src: id.src.ip,
+            new_src: update.new_src,
+            new_dst: update.new_dst,
+            encap: update.encap,
+            new_encap: update.new_encap,
+            new_reqid: update.new_reqid,
+            placement: to,
+        });
+        if let Err(error) = moved {
+            return not_supported(error.to_string());
+        }
+        if let Some(comp) = comp_id(id, update.cpi) {
+            let moved = self.kernel.move_sa(&SaMove {
+                key: &comp.key(),
+                src: comp.src.ip,
+                new_src: update.new_src,
+                new_dst: update.new_dst,
+                encap: false,
+                new_encap: false,
+                new_reqid: update.new_reqid,
+                placement: Placement::Software,
+            });
+            if let Err(error) = moved {
+                return not_supported(format!("CPI {}: {error}", comp.spi));
+            }
+        }
+        if let Some(mut record) = self.sad.remove(&key) {
+            record.id.src = update.new_src;
+            record.id.dst = update.new_dst;
+            let reqid = update.new_reqid.unwrap_or(record.reqid);
+            if record.wanted != Offload::No && reqid != record.reqid {
+                self.units.claim(reqid, record.placement).keep();
+                self.units.leave(record.reqid);
+            }
+            record.reqid = reqid;
+            self.sad.insert(record);
+        }
+        Ok(())
+    }
+
+    pub(super) fn query_sa(&self, id: &SaId) -> Result<Usage> {
+        let key = id.key();
+        let state = match self.kernel.get_sa(&key, id.src.ip) {
+            Ok(state) => state,
+            Err(error) if error.errno == libc::ESRCH => {
+                let text = format!("querying SAD entry with SPI {} failed: {error}", id.spi);
+                log::info!("{text}");
+                return Err(Error::NotFound(text));
+            }
+            Err(error) => {
+                log::error!("querying SAD entry with SPI {} failed: {error}", id.spi);
+                return Err(error.into());
+            }
+        };
+        let now = monotonic_now();
+        let observed = self.sad.observe(&key, state.packets, now);
+        let use_time = match state.last_used {
+            // From the clock on the wall to the one that does not jump.
+            Some(used) if used > 0 => (now - (unix_now() - used as i64)).max(1),
+            _ => observed,
+        };
+        Ok(Usage {
+            bytes: state.bytes,
+            packets: state.packets,
+            use_time,
+        })
+    }
+
+    pub(super) fn del_sa(&self, id: &SaId, cpi: u16) -> Result<()> {
+        let key = id.key();
+        if let Some(comp) = comp_id(id, cpi)
+            && let Err(error) = self.kernel.del_sa(&comp.key(), comp.src.ip)
+            && error.errno != libc::ESRCH
+        {
+            log::error!("unable to delete SAD entry with CPI {}: {error}", comp.spi);
+        }
+        let record = self.sad.remove(&key);
+        let result = self.kernel.del_sa(&key, id.src.ip);
+        if let Some(record) = record
+            && record.wanted != Offload::No
+        {
+            self.units.leave(record.reqid);
+        }
+        match result {
+            Ok(()) => {
+                log::debug!("deleted SAD entry with SPI {}", id.spi);
+                Ok(())
+            }
+            // Expired, or flushed with its device.
+            Err(error) if error.errno == libc::ESRCH => {
+                Err(Error::NotFound(format!("no SAD entry with SPI {}", id.spi)))
+            }
+            Err(error) => {
+                log::error!("unable to delete SAD entry with SPI {}: {error}", id.spi);
+                Err(error.into())
+            }
+        }
+    }
+
+    pub(super) fn flush_sas(&self) -> Result<()> {
+        let mut failure = None;
+        for proto in [Proto::Ah, Proto::Esp, Proto::Comp] {
+            if let Err(error) = self.kernel.flush_sas(proto) {
+                log::error!("unable to flush {proto} SAD entries: {error}");
+                failure.get_or_insert(error);
+            }
+        }
+        for record in self.sad.clear() {
+            if record.wanted != Offload::No {
+                self.units.leave(record.reqid);
+            }
+        }
+        failure.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Removes the SAs we know, and only those.
+    pub(super) fn remove_all_sas(&self) {
+        for record in self.sad.select(|_| true) {
+            // Each failure has its own line.
+            let _ = self.del_sa(&record.id, 0);
+        }
+    }
+}
+
+/// ` for NAME`, or nothing.
+pub(super) fn for_name(name: &str) -> String {
+    if name.is_empty() {
+        String::new()
+    } else {
+        format!(" for {name}")
+    }
+}
+
+/// The IPComp SA that goes with an ESP or AH SA.
+fn comp_id(id: &SaId, cpi: u16) -> Option<SaId> {
+    (cpi != 0).then_some(SaId {
+        spi: Spi(u32::from(cpi)),
+        proto: Proto::Comp,
+        ..*id
+    })
+}
+
+/// What is added for compression beside the SA itself.
+fn ipcomp_of(id: &SaId, spec: &SaSpec) -> Option<(SaId, SaSpec)> {
+    if spec.ipcomp == 0 {
+        return None;
+    }
+    let comp = comp_id(id, spec.cpi)?;
+    let comp_spec = SaSpec {
+        lifetime: Default::default(),
+        enc_alg: algorithm::UNDEFINED,
+        enc_key: Default::default(),
+        int_alg: algorithm::UNDEFINED,
+        int_key: Default::default(),
+        replay_window: 0,
+        tfc: 0,
+        encap: false,
+        offload: Offload::No,
+        esn: false,
+        ..spec.clone()
+    };
+    Some((comp, comp_spec))
+}
+
+/// Errors that a lower mode does not mend.
+pub(super) fn blames_offload(error: &KernelError) -> bool {
+    !matches!(
+        error.errno,
+        libc::EEXIST | libc::ESRCH | libc::EPERM | libc::ETIMEDOUT | libc::EAGAIN | libc::ENOBUFS
+    )
+}
+
+/// How the anti-replay window is written. Outbound SAs have none (the kernel refuses one on SAs that
+/// say their direction). An inbound SA in packet mode always gets the long form: a NIC arms
+/// anti-replay for that form only (drivers/net/ethernet/mellanox/mlx5/core/en_accel/ipsec.c).
+fn replay_of(spec: &SaSpec, placement: Placement) -> Replay {
+    let window = if spec.inbound { spec.replay_window } else { 0 };
+    let long = spec.esn || window > 32 || (placement.is_packet() && spec.inbound);
+    match (long, window) {
+        (true, window) => Replay::Esn {
+            window,
+            esn: spec.esn,
+        },
+        (false, 0) => Replay::None,
+        (false, window) => Replay::Legacy(window),
+    }
+}
+
+fn facts_of(
+    id: &SaId,
+    spec: &SaSpec,
+    transforms: &Transforms,
+    allow_no_replay: bool,
+) -> SaFacts {
+    let (icv_bits, aes_gcm) = match transforms {
+        Transforms::Aead { name, icv_bits } => (Some(*icv_bits), name == "rfc4106(gcm(aes))"),
+        Transforms::Separate { .. } => (None, false),
+    };
+    // The salt of four octets is part of the key material (RFC 4106, 8.1).
+    let salt = if aes_gcm { 4 } else { 0 };
+    SaFacts {
+        proto: id.proto,
+        mode: spec.mode,
+        inbound: spec.inbound,
+        icv_bits,
+        aes_gcm,
+        key_bits: spec.enc_key.len().saturating_sub(salt) * 8,
+        esn: spec.esn,
+        replay_window: spec.replay_window,
+        allow_no_replay,
+        encap: spec.encap,
+        tfc: spec.tfc != 0,
+        ipcomp: spec.ipcomp != 0,
+        if_id: id.if_id,
+        reqid: spec.reqid,
+        lifetime: fit_lifetime(spec.lifetime, spec.inbound, spec.esn),
+    }
+}
+
+/// The policies follow the SAs: what they will be is known now, and it is better to find out before
+/// the NIC has anything.
+fn check_policies_to_come(
+    device: &Device,
+    mode: Mode,
+    spec: &SaSpec,
+) -> std::result::Result<(), Refusal> {
+    if mode != Mode::Packet {
+        return Ok(());
+    }
+    let pairs = |src: &TrafficSelector, dst: &TrafficSelector| PolicyFacts {
+        dir: if spec.inbound {
+            Direction::In
+        } else {
+            Direction::Out
+        },
+        kind: PolicyKind::Ipsec,
+        selector: Selector::from_ts(src, dst, 0),
+        templates: 1,
+        reqid: spec.reqid,
+        priority: 0,
+    };
+    for src in &spec.src_ts {
+        for dst in &spec.dst_ts {
+            if src.from.is_ipv4() == dst.from.is_ipv4() {
+                check_policy(device, &pairs(src, dst))?;
+            }
+        }
+    }
+    Ok(())
+}
