@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Registration of the plugin.
+ *
+ * The constructor only checks and registers: strongSwan's tools load plugins
+ * too, and charon may load this one and then prefer another. The work begins
+ * when charon calls the constructor of kernel_ipsec_t.
+ */
+
+#include "kernel_fastswan_plugin.h"
+
+#include "kernel_fastswan_ipsec.h"
+#include "kernel_fastswan_version.h"
+
+#include <daemon.h>
+
+typedef struct private_kernel_fastswan_plugin_t private_kernel_fastswan_plugin_t;
+
+/**
+ * Private data of a kernel_fastswan_plugin_t
+ */
+struct private_kernel_fastswan_plugin_t {
+
+	/**
+	 * Public interface
+	 */
+	kernel_fastswan_plugin_t public;
+};
+
+METHOD(plugin_t, get_name, char*,
+	private_kernel_fastswan_plugin_t *this)
+{
+	return "kernel-fastswan";
+}
+
+/**
+ * Get the name of the plugin that provides kernel-ipsec, if any.
+ */
+static char *get_provider()
+{
+	enumerator_t *plugins, *features;
+	plugin_feature_t *feature;
+	linked_list_t *loaded;
+	plugin_t *plugin;
+	char *name = NULL;
+
+	plugins = lib->plugins->create_plugin_enumerator(lib->plugins);
+	while (plugins->enumerate(plugins, &plugin, &loaded))
+	{
+		features = loaded->create_enumerator(loaded);
+		while (!name && features->enumerate(features, &feature))
+		{
+			if (feature->kind == FEATURE_PROVIDE &&
+				feature->type == FEATURE_CUSTOM &&
+				streq(feature->arg.custom, "kernel-ipsec"))
+			{
+				name = plugin->get_name(plugin);
+			}
+		}
+		features->destroy(features);
+		loaded->destroy(loaded);
+		if (name)
+		{
+			break;
+		}
+	}
+	plugins->destroy(plugins);
+	return name;
+}
+
+/**
+ * Callback of our feature: as kernel_ipsec_register(), but says so if another
+ * plugin was faster, which charon itself only mentions at level 2.
+ */
+static bool register_ipsec(plugin_t *plugin, plugin_feature_t *feature,
+						   bool reg, void *data)
+{
+	u_int attempts = kernel_fastswan_ipsec_attempts();
+	char *provider;
+
+	if (kernel_ipsec_register(plugin, feature, reg, data))
+	{
+		return TRUE;
+	}
+	if (reg && attempts == kernel_fastswan_ipsec_attempts())
+	{	/* the constructor was not even called, so there already is one */
+		provider = get_provider();
+		DBG1(DBG_KNL, "kernel-fastswan is not active: %s already provides the "
+			 "kernel's IPsec interface. The first plugin in load order gets "
+			 "it: set load = 2 for kernel-fastswan, or move it before %s in "
+			 "%s.load", provider ?: "another plugin",
+			 provider ?: "that one", lib->ns);
+	}
+	return FALSE;
+}
+
+METHOD(plugin_t, get_features, int,
+	private_kernel_fastswan_plugin_t *this, plugin_feature_t *features[])
+{
+	static plugin_feature_t f[] = {
+		PLUGIN_CALLBACK(register_ipsec, kernel_fastswan_ipsec_create),
+			PLUGIN_PROVIDE(CUSTOM, "kernel-ipsec"),
+				/* makes addresses and routes available in our constructor and
+				 * still in our destructor */
+				PLUGIN_SDEPEND(CUSTOM, "kernel-net"),
+	};
+	*features = f;
+	return countof(f);
+}
+
+METHOD(plugin_t, reload, bool,
+	private_kernel_fastswan_plugin_t *this)
+{
+	return kernel_fastswan_ipsec_reload();
+}
+
+METHOD(plugin_t, destroy, void,
+	private_kernel_fastswan_plugin_t *this)
+{
+	free(this);
+}
+
+/*
+ * see header file
+ */
+plugin_t *kernel_fastswan_plugin_new(const struct fs_ops *ops)
+{
+	private_kernel_fastswan_plugin_t *this;
+
+	/* before anything that is laid out differently between versions */
+	if (!fastswan_version_check())
+	{
+		return NULL;
+	}
+	if (!kernel_fastswan_ipsec_init(ops))
+	{
+		return NULL;
+	}
+	if (!lib->caps->keep(lib->caps, CAP_NET_ADMIN))
+	{	/* without it the core fails in its constructor and says what failed */
+		DBG1(DBG_KNL, "kernel-fastswan plugin requires CAP_NET_ADMIN "
+			 "capability");
+	}
+
+	INIT(this,
+		.public = {
+			.plugin = {
+				.get_name = _get_name,
+				.get_features = _get_features,
+				.reload = _reload,
+				.destroy = _destroy,
+			},
+		},
+	);
+
+	return &this->public.plugin;
+}
