@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# strongSwan on a gateway. Owns how a charon is started with files of its own, asked, stopped and judged; scenarios and
+# the runner call it. It must not know topology or device.
+
+PLUGINDIR=/usr/lib/ipsec/plugins
+# "HOST" of every charon that was started and not yet stopped.
+RUNNING=""
+
+# Puts the plugin under test where charon looks for plugins, or takes it away.
+plugin_install() {
+	local conf=/etc/strongswan.d/charon/kernel-fastswan.conf
+	rm -f "$PLUGINDIR/libstrongswan-kernel-fastswan.so" "$conf"
+	if [ "$PLUGIN" = kernel-fastswan ]; then
+		cp /share/plugin/libstrongswan-kernel-fastswan.so "$PLUGINDIR/" &&
+			cp /share/plugin/kernel-fastswan.conf "$conf"
+	fi
+}
+
+# The file charon starts from: the distribution's settings, a log of our own, then the scenario's fragment, which wins.
+write_strongswan_conf() {
+	local host=$1 dir=$RUN/$1 fragment=$SCENARIO_DIR/hosts/$1/strongswan.conf
+	cat >"$dir/strongswan.conf" <<-CONF
+		charon {
+			load_modular = yes
+			plugins {
+				include /etc/strongswan.d/charon/*.conf
+				# No scenario needs them, and they take seconds to load on a translated CPU.
+				test-vectors { load = no }
+				pkcs11 { load = no }
+				tpm { load = no }
+				ldap { load = no }
+				curl { load = no }
+				openssl { load = no }
+				gcrypt { load = no }
+				eap-tnc { load = no }
+				tnc-tnccs { load = no }
+				stroke { load = no }
+			}
+			filelog {
+				lab {
+					path = $dir/charon.log
+					time_format = %T
+					time_add_ms = yes
+					append = yes
+					flush_line = yes
+					ike_name = yes
+					default = 1
+					knl = 2
+				}
+			}
+		}
+	CONF
+	printf 'swanctl {\n\tload = nonce\n}\n' >>"$dir/strongswan.conf"
+	[ ! -e "$fragment" ] || echo "include $fragment" >>"$dir/strongswan.conf"
+}
+
+# start HOST...: starts a charon on each, waits for it and loads the scenario's swanctl.conf.
+start() {
+	local host
+	for host; do
+		mkdir -p "$RUN/$host/run"
+		write_strongswan_conf "$host"
+		# A private /run: two daemons on one machine keep their pid files and sockets apart.
+		(
+			cd /tmp/cores || exit
+			STRONGSWAN_CONF=$RUN/$host/strongswan.conf nsenter --net=/run/netns/"$host" \
+				unshare -m sh -c "mount --bind '$RUN/$host/run' /run && exec /usr/lib/ipsec/charon" \
+				>>"$RUN/$host/charon.out" 2>&1 </dev/null
+			echo $? >"$RUN/$host/exit"
+		) &
+		RUNNING="$RUNNING $host"
+	done
+	for host; do
+		if until_true 20 test -S "$RUN/$host/run/charon.vici" && until_true 10 sw "$host" --version; then
+			charon_pid "$host" >"$RUN/$host/pid"
+		else
+			bad "charon on $host did not come up"
+			tail -n 30 "$RUN/$host/charon.log" "$RUN/$host/charon.out" 2>/dev/null | sed 's/^/       | /'
+			continue
+		fi
+		load "$host"
+	done
+}
+
+# load HOST: (re)loads connections and secrets.
+load() {
+	local host=$1 file=$SCENARIO_DIR/hosts/$1/swanctl.conf out
+	[ -e "$file" ] || return 0
+	out=$(sw "$host" --load-all --noprompt --file "$file" 2>&1) || {
+		bad "$host does not accept its swanctl.conf"
+		echo "$out" | sed 's/^/       | /'
+	}
+}
+
+charon_pid() { cat "$RUN/$1/run/charon.pid" 2>/dev/null; }
+
+# sw HOST ARGUMENTS...: swanctl of that host.
+sw() {
+	local host=$1 command=$2
+	shift 2
+	STRONGSWAN_CONF=$RUN/$host/strongswan.conf swanctl "$command" --uri "unix://$RUN/$host/run/charon.vici" "$@"
+}
+
+# initiate HOST CHILD: expects it to come up.
+initiate() { check "$1 brings up $2" sw "$1" --initiate --child "$2" --timeout 20; }
+
+# stop HOST...: ends the daemons as an operator does, and judges how they end.
+stop() {
+	local host pid
+	for host; do
+		case " $RUNNING " in *" $host "*) ;; *) continue ;; esac
+		pid=$(cat "$RUN/$host/pid" 2>/dev/null)
+		[ -z "$pid" ] || kill -TERM "$pid" 2>/dev/null
+		if until_true 20 test -e "$RUN/$host/exit"; then
+			same "charon on $host ends cleanly" 0 "$(cat "$RUN/$host/exit")"
+		else
+			bad "charon on $host does not end within 20 s of being asked"
+			[ -z "$pid" ] || stacks "$pid" >"$OUT/$host-hang.txt" 2>&1
+			[ -z "$pid" ] || kill -KILL "$pid"
+			until_true 5 test -e "$RUN/$host/exit"
+		fi
+		forget "$host"
+	done
+}
+
+# crash HOST: kill -9, as an out of memory killer would.
+crash() {
+	kill -KILL "$(cat "$RUN/$1/pid")"
+	until_true 5 test -e "$RUN/$1/exit" || bad "charon on $1 survives SIGKILL"
+	rm -rf "$RUN/$1/run"
+	forget "$1"
+}
+
+forget() {
+	rm -f "$RUN/$1/exit" "$RUN/$1/pid"
+	RUNNING=$(echo " $RUNNING " | sed "s/ $1 / /")
+}
+
+stacks() { gdb -p "$1" -batch -ex 'thread apply all bt' 2>/dev/null; }
+
+# log HOST: its charon's log so far.
+log() { cat "$RUN/$1/charon.log"; }
+
+# child_field HOST FIELD: a field of every CHILD_SA in list-sas --raw, one per line.
+child_field() { sw "$1" --list-sas --raw | tr ' {}' '\n\n\n' | sed -n "s/^$2=//p"; }
+
+# The log and what the daemon left behind, for the runner.
+charon_verdict() {
+	local host=$1
+	[ -e "$RUN/$host/charon.log" ] || return 0
+	refute "charon on $host logged no crash" 'thread .* received (6|7|8|11)$|killing ourself|panicked at|SIGSEGV' log "$host"
+	refute "charon on $host logged no memory leak" '[1-9][0-9]* (memory|leak).*leak' log "$host"
+	if [ "$PLUGIN" = kernel-fastswan ] && [ -z "$PLUGIN_STEPS_ASIDE" ]; then
+		expect "kernel-fastswan is active on $host" 'kernel-fastswan.*active|active.*kernel-fastswan' log "$host"
+	fi
+	same "$host: the plugin's socket is gone" "" "$(ls "$RUN/$host/run/" 2>/dev/null | grep fastswan)"
+}

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+topology vnic
+start moon sun
+initiate moon net
+in_mode moon software
+in_mode sun software
+same "moon: the NIC holds no IPsec policy of the tunnel" 0 "$(policies moon out packet)"
+wire_mark
+reaches alice 10.2.0.10 20
+reaches bob 10.1.0.10 20
+tcp_through alice bob 10.2.0.10 1000000
+wire_esp_only
+cpu_busy
+check "moon ends the CHILD_SA" sw moon --terminate --child net
+nothing_left moon "after the CHILD_SA ended"
+nothing_left sun "after the CHILD_SA ended"

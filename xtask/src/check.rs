@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Checks of the sources themselves: form, lints, licence lines, and that the product does not know its test device.
+//!
+//! Owns these rules and nothing that runs the product. Called by main and test. A rule that fails names each file.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    cache::Cache,
+    dist,
+    run::{command, logged},
+    say,
+    setup::{self, Repo},
+};
+
+const LICENCE: &str = "SPDX-License-Identifier: GPL-2.0-or-later";
+/// Where the product lives; the built-in virtual NIC is one device among many to it.
+const PRODUCT: &[&str] = &["src/", "strongswan-plugin/", "include/", "build.rs", "configure.ac", "Makefile.am"];
+/// What the virtual NIC is called.
+const TEST_DEVICE: &str = "vnic";
+
+/// One check: its name and how it ended.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) name: &'static str,
+    pub(crate) result: Result<()>,
+}
+
+/// Runs every check, also after one has failed.
+pub(crate) fn all(repo: &Repo, cache: &Cache) -> Vec<Checked> {
+    say::step("check: format, lints, licence lines, independence from the test device");
+    let checks: [(&str, &dyn Fn() -> Result<()>); 5] = [
+        ("rustfmt", &|| format(repo)),
+        ("clippy", &|| clippy(repo, cache)),
+        ("licence lines", &|| licence(repo)),
+        ("product knows no test device", &|| independence(repo)),
+        ("shell syntax", &|| shell(repo)),
+    ];
+    checks
+        .into_iter()
+        .map(|(name, check)| {
+            let result = check();
+            if let Err(error) = &result {
+                println!("{name}: {error:#}");
+            }
+            Checked { name, result }
+        })
+        .collect()
+}
+
+fn format(repo: &Repo) -> Result<()> {
+    logged(dist::cargo(repo).args(["fmt", "--all", "--check"]), &repo.target.join("check/fmt.log"))
+}
+
+fn clippy(repo: &Repo, cache: &Cache) -> Result<()> {
+    let sources = setup::strongswan(cache)?;
+    let source = sources.first().context("no strongSwan source is supported")?;
+    let runs: [(&str, &[&str]); 2] =
+        [("clippy", &["--workspace", "--all-targets"]), ("clippy-plugin", &["--package", "fastswan", "--features", "plugin"])];
+    for (name, arguments) in runs {
+        logged(
+            dist::with_source(dist::cargo(repo).arg("clippy").args(arguments).args(["--", "-D", "warnings"]), source),
+            &repo.target.join(format!("check/{name}.log")),
+        )?;
+    }
+    Ok(())
+}
+
+/// The files of the repository, whether added to git yet or not.
+fn files(repo: &Repo) -> Result<Vec<PathBuf>> {
+    let listed = command("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .current_dir(&repo.root)
+        .output();
+    if let Ok(out) = listed
+        && out.status.success()
+    {
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        return Ok(text.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).collect());
+    }
+    // An unpacked archive of the sources has no git.
+    let mut found = Vec::new();
+    let mut folders = vec![repo.root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default();
+            if path.is_dir() {
+                if name != "target" && name != ".git" {
+                    folders.push(path);
+                }
+            } else if let Ok(relative) = path.strip_prefix(&repo.root) {
+                found.push(relative.to_path_buf());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a file is one that carries a licence line: sources, build files, scripts, settings.
+fn is_source(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let extension = path.extension().unwrap_or_default().to_string_lossy();
+    matches!(
+        extension.as_ref(),
+        "rs" | "c" | "h" | "sh" | "py" | "toml" | "ac" | "am" | "m4" | "conf" | "opt" | "mk" | "yml" | "yaml"
+    ) || matches!(name.as_ref(), "Makefile" | "Kbuild" | "run" | ".gitignore")
+}
+
+fn licence(repo: &Repo) -> Result<()> {
+    let missing: Vec<String> = files(repo)?
+        .into_iter()
+        .filter(|path| is_source(path) && path.file_name().is_some_and(|name| name != ".gitignore"))
+        .filter(|path| {
+            fs::read_to_string(repo.root.join(path))
+                .is_ok_and(|text| !text.lines().take(5).any(|line| line.contains(LICENCE)))
+        })
+        .map(|path| path.display().to_string())
+        .collect();
+    if !missing.is_empty() {
+        bail!("no line '{LICENCE}' at the top of: {}", missing.join(", "));
+    }
+    Ok(())
+}
+
+fn independence(repo: &Repo) -> Result<()> {
+    let mut found = Vec::new();
+    for path in files(repo)? {
+        let name = path.to_string_lossy();
+        if !PRODUCT.iter().any(|place| name.starts_with(place)) {
+            continue;
+        }
+        let text = fs::read(repo.root.join(&path)).unwrap_or_default();
+        for (number, line) in String::from_utf8_lossy(&text).lines().enumerate() {
+            if line.to_lowercase().contains(TEST_DEVICE) {
+                found.push(format!("{name}:{}", number + 1));
+            }
+        }
+    }
+    if !found.is_empty() {
+        bail!("product code names the test device '{TEST_DEVICE}': {}", found.join(", "));
+    }
+    Ok(())
+}
+
+fn shell(repo: &Repo) -> Result<()> {
+    for path in files(repo)? {
+        if path.extension().is_some_and(|end| end == "sh") {
+            logged(
+                command("bash").arg("-n").arg(&path).current_dir(&repo.root),
+                &repo.target.join("check/shell.log"),
+            )?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Builds the plugin for each supported strongSwan and proves what is in it.
+//!
+//! Owns `target/dist/<version>/` and the assertions on the finished file: which symbols it exports and which crates it
+//! was linked from. Called by main, lab, test and demo. It must not know how the plugin is built inside: that is
+//! build.rs.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{
+    cache::Cache,
+    run::{command, logged, output},
+    say,
+    setup::{self, Repo},
+    sources::{self, Source},
+};
+
+/// What charon looks up; anything else exported could collide with a symbol of the daemon.
+const EXPORTED: [&str; 2] = ["kernel_fastswan_plugin_create", "kernel_fastswan_plugin_version"];
+/// Crates of the command line tool that have no place in a daemon.
+const CLI_CRATES: &[&str] = &["clap", "clap_builder", "serde", "serde_json", "comfy-table", "tabled", "tokio"];
+pub(crate) const LIBRARY: &str = "libstrongswan-kernel-fastswan.so";
+pub(crate) const CONF: &str = "kernel-fastswan.conf";
+
+/// cargo, as the one that started us.
+pub(crate) fn cargo(repo: &Repo) -> Command {
+    let mut cargo = command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(&repo.root).env("CARGO_TARGET_DIR", &repo.target);
+    // These describe xtask's own package; a build script of another package must not see them.
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("CARGO_PKG_") {
+            cargo.env_remove(name);
+        }
+    }
+    cargo.env_remove("CARGO_MANIFEST_DIR").env_remove("CARGO_MANIFEST_PATH");
+    cargo
+}
+
+/// Tells build.rs which strongSwan to build for.
+pub(crate) fn with_source<'c>(cargo: &'c mut Command, source: &Source) -> &'c mut Command {
+    cargo.env("FASTSWAN_STRONGSWAN_SRC", &source.dir).env("FASTSWAN_STRONGSWAN_CONFIG", &source.config)
+}
+
+/// Builds for every supported version, or for the tree in `foreign`; returns the folders made.
+pub(crate) fn all(repo: &Repo, cache: &Cache, foreign: Option<&Path>) -> Result<Vec<PathBuf>> {
+    let found = match foreign {
+        None => setup::strongswan(cache)?,
+        Some(dir) => {
+            crate::host::ensure(cache, &[crate::host::Part::Build])?;
+            vec![sources::foreign(dir, &repo.target.join("dist"))?]
+        }
+    };
+    let made = found.iter().map(|source| build(repo, source)).collect::<Result<Vec<_>>>()?;
+    crates(repo)?;
+    Ok(made)
+}
+
+/// Builds for the strongSwan of the lab's root.
+pub(crate) fn for_lab(repo: &Repo, cache: &Cache) -> Result<PathBuf> {
+    let found = setup::strongswan(cache)?;
+    let source = found.first().context("no strongSwan source is supported")?;
+    build(repo, source)
+}
+
+fn build(repo: &Repo, source: &Source) -> Result<PathBuf> {
+    say::step(format_args!("dist: building the plugin for strongSwan {}", source.version));
+    let out = repo.target.join("dist").join(&source.version);
+    fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
+    let log = repo.target.join("dist").join(format!("build-{}.log", source.version));
+    logged(
+        with_source(
+            cargo(repo).args(["build", "--release", "--package", "fastswan", "--lib", "--features", "plugin"]),
+            source,
+        ),
+        &log,
+    )
+    .with_context(|| format!("the plugin does not build for strongSwan {}", source.version))?;
+    let library = out.join(LIBRARY);
+    place(&repo.target.join("release/libfastswan.so"), &library)?;
+    place(&repo.root.join("strongswan-plugin").join(CONF), &out.join(CONF))?;
+    symbols(&library)?;
+    Ok(out)
+}
+
+/// Copies under a temporary name first, so that an interrupted run leaves no half of a plugin.
+fn place(from: &Path, to: &Path) -> Result<()> {
+    let bytes = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    crate::cache::write_whole(to, bytes)
+}
+
+/// Exactly the two symbols charon looks for are exported.
+fn symbols(library: &Path) -> Result<()> {
+    let text = output(command("nm").args(["-D", "--defined-only"]).arg(library))?;
+    let mut found: Vec<&str> = text.lines().filter_map(|line| line.split_whitespace().last()).collect();
+    found.sort_unstable();
+    ensure!(
+        found == EXPORTED,
+        "{} must export {EXPORTED:?} and nothing else, but exports {found:?}",
+        library.display()
+    );
+    Ok(())
+}
+
+/// No crate of the command line tool is linked into the plugin.
+fn crates(repo: &Repo) -> Result<()> {
+    let tree = output(cargo(repo).args([
+        "tree",
+        "--quiet",
+        "--package",
+        "fastswan",
+        "--features",
+        "plugin",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+    ]))?;
+    let names = || tree.lines().filter_map(|line| line.split_whitespace().next());
+    ensure!(names().any(|name| name == "fastswan"), "cargo tree does not list the plugin's crate");
+    if let Some(name) = names().find(|name| CLI_CRATES.contains(name)) {
+        bail!("the plugin is linked with {name}, a crate of the command line tool: put it behind feature ctl");
+    }
+    Ok(())
+}

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The lab's commands: a script, a shell, scenarios.
+//!
+//! Owns what is put into the shared folder of a run. Called by main, test and demo. It must not contain checks: those
+//! are in tests/lab, in the guest, where a person can repeat them by hand.
+
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+    process::{self, ExitCode},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::{
+    cache::{Cache, remove},
+    dist,
+    kernels::{Kernel, Series},
+    run::{command, logged},
+    say,
+    setup::{self, Lab, Repo},
+    vm, vnic,
+};
+
+/// The plugin that charon's kernel interface comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Plugin {
+    /// Ours.
+    KernelFastswan,
+    /// strongSwan's own.
+    KernelNetlink,
+}
+
+impl fmt::Display for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::KernelFastswan => "kernel-fastswan",
+            Self::KernelNetlink => "kernel-netlink",
+        })
+    }
+}
+
+/// Scenarios to run in one boot of the guest.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) names: Vec<String>,
+    pub(crate) kernel: Series,
+    pub(crate) plugin: Plugin,
+    /// Print every check, not only scenarios and failures.
+    pub(crate) verbose: bool,
+    /// Keep the shared folder of the run.
+    pub(crate) keep: bool,
+}
+
+/// How one scenario ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Verdict {
+    pub(crate) name: String,
+    pub(crate) passed: bool,
+    pub(crate) seconds: u64,
+    /// Where its logs, dumps and captures are.
+    pub(crate) files: PathBuf,
+}
+
+/// A scenario may take this long; one that hangs must not eat the time of the others.
+const SCENARIO_LIMIT: Duration = Duration::from_secs(240);
+
+/// A script to run in the guest.
+#[derive(Debug)]
+pub(crate) struct Script {
+    pub(crate) file: PathBuf,
+    pub(crate) kernel: Series,
+    pub(crate) with: Vec<PathBuf>,
+    pub(crate) limit: u64,
+    pub(crate) vnic: bool,
+}
+
+/// A fresh shared folder for one run: the guest's init, the lab's functions, and the virtual NIC's module.
+pub(crate) fn prepare(repo: &Repo, lab: &Lab, kernel: &Kernel, name: &str, with_vnic: bool) -> Result<PathBuf> {
+    let share = repo.target.join("lab/run").join(format!("{}-{name}-{}", kernel.series, process::id()));
+    remove(&share)?;
+    fs::create_dir_all(share.join("out")).with_context(|| format!("cannot create {}", share.display()))?;
+    // Relative target folders would mean something else to virtiofsd.
+    let share = share.canonicalize()?;
+    copy(&repo.root.join("tests/lab/guest"), &share)?;
+    if with_vnic {
+        let built = vnic::build(repo, lab, kernel)?;
+        copy(&built.module, &share)?;
+        if let Some(iproute) = &built.iproute {
+            copy(iproute, &share)?;
+        }
+    }
+    Ok(share)
+}
+
+/// Copies a file or folder into `into` under its own name.
+pub(crate) fn copy(from: &Path, into: &Path) -> Result<()> {
+    logged(command("cp").arg("-a").arg(from).arg(into), &into.join("copy.log"))
+        .with_context(|| format!("cannot copy {} for the guest", from.display()))
+}
+
+/// Runs a script in the guest.
+pub(crate) fn script(repo: &Repo, cache: &Cache, script: &Script) -> Result<ExitCode> {
+    let lab = setup::lab(cache)?;
+    let kernel = lab.kernel(script.kernel)?;
+    let share = prepare(repo, &lab, kernel, "script", script.vnic)?;
+    fs::copy(&script.file, share.join("run"))
+        .with_context(|| format!("cannot read the script {}", script.file.display()))?;
+    for extra in &script.with {
+        copy(extra, &share)?;
+    }
+    say::step(format_args!("vm: booting {}", kernel.release));
+    let job = vm::Job { kernel, guest: &lab.guest, share: &share, limit: Duration::from_secs(script.limit) };
+    match vm::run(cache, &job, |line| println!("{line}"))? {
+        vm::Outcome::Status(status) => {
+            say::step(format_args!("vm: the script ended with status {status} ({})", share.display()));
+            Ok(ExitCode::from(u8::try_from(status).unwrap_or(1)))
+        }
+        vm::Outcome::Lost { why, .. } => bail!(why),
+    }
+}
+
+/// A shell in the guest.
+pub(crate) fn shell(repo: &Repo, cache: &Cache, series: Series) -> Result<ExitCode> {
+    let lab = setup::lab(cache)?;
+    let kernel = lab.kernel(series)?;
+    let share = prepare(repo, &lab, kernel, "shell", repo.root.join("tests/vnic/Makefile").exists())?;
+    copy(&repo.root.join("tests/lab"), &share)?;
+    vm::shell(cache, kernel, &lab.guest, &share)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Names of all scenarios of the repository, in order.
+pub(crate) fn names(repo: &Repo) -> Result<Vec<String>> {
+    let folder = repo.root.join("tests/lab/scenarios");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        if path.join("run.sh").exists() {
+            found.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Runs scenarios and prints them as they end; an error means that the lab itself failed.
+pub(crate) fn run(repo: &Repo, cache: &Cache, run: &Run) -> Result<Vec<Verdict>> {
+    let known = names(repo)?;
+    if let Some(unknown) = run.names.iter().find(|name| !known.contains(name)) {
+        bail!("there is no scenario {unknown}; known are: {}", known.join(" "));
+    }
+    let lab = setup::lab(cache)?;
+    let kernel = lab.kernel(run.kernel)?;
+    let share = prepare(repo, &lab, kernel, &run.plugin.to_string(), true)?;
+    copy(&repo.root.join("tests/lab"), &share)?;
+    if run.plugin == Plugin::KernelFastswan {
+        let made = dist::for_lab(repo, cache)?;
+        let folder = share.join("plugin");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        for file in [dist::LIBRARY, dist::CONF] {
+            copy(&made.join(file), &folder)?;
+        }
+    }
+    let results = repo.target.join("lab").join(kernel.series.to_string()).join(run.plugin.to_string());
+    let mut verdicts: Vec<Verdict> = Vec::new();
+    let mut left = run.names.clone();
+    // Each turn either ends, or the emulator broke the machine in the middle and the rest gets a new one.
+    for turn in 1..=3 {
+        fs::write(
+            share.join("run"),
+            format!("export PLUGIN={}\nexec bash /share/lab/runner.sh {}\n", run.plugin, left.join(" ")),
+        )
+        .context("cannot write the guest's script")?;
+        say::step(format_args!("lab: booting {} for {} scenarios with {}", kernel.release, left.len(), run.plugin));
+        let mut reader = Reader { run, results: &results, block: Vec::new(), verdicts: Vec::new() };
+        let count = u32::try_from(left.len()).unwrap_or(u32::MAX);
+        let job = vm::Job { kernel, guest: &lab.guest, share: &share, limit: SCENARIO_LIMIT.saturating_mul(count) };
+        let ended = vm::run(cache, &job, |line| reader.line(line))?;
+        verdicts.append(&mut reader.verdicts);
+        left.retain(|name| !verdicts.iter().any(|verdict| verdict.name == *name));
+        let vm::Outcome::Lost { why, emulator } = ended else { break };
+        if emulator && turn < 3 && !left.is_empty() {
+            say::step(format_args!("lab: QEMU's translation broke the kernel during {}, doing it again", left[0]));
+            continue;
+        }
+        for line in &reader.block {
+            println!("{line}");
+        }
+        println!("error: {why}");
+        break;
+    }
+    collect(&share, &results, &run.names)?;
+    // A scenario without a result did not run: that is a failure, never a pass.
+    for name in &run.names {
+        if !verdicts.iter().any(|verdict| verdict.name == *name) {
+            println!("FAIL {name}: it did not come to an end");
+            verdicts.push(Verdict { name: name.clone(), passed: false, seconds: 0, files: results.join(name) });
+        }
+    }
+    if run.keep {
+        say::step(format_args!("lab: the run's shared folder is {}", share.display()));
+    } else {
+        remove(&share)?;
+    }
+    Ok(verdicts)
+}
+
+/// Moves what each scenario left from the shared folder to its place.
+fn collect(share: &Path, results: &Path, names: &[String]) -> Result<()> {
+    fs::create_dir_all(results).with_context(|| format!("cannot create {}", results.display()))?;
+    for name in names {
+        let from = share.join("out").join(name);
+        let to = results.join(name);
+        remove(&to)?;
+        if from.exists() {
+            fs::rename(&from, &to).with_context(|| format!("cannot move {} to {}", from.display(), to.display()))?;
+        }
+    }
+    for file in ["console.log", "dmesg.log", "output"] {
+        if share.join(file).exists() {
+            fs::copy(share.join(file), results.join(file)).with_context(|| format!("cannot copy {file}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads what the runner writes.
+struct Reader<'a> {
+    run: &'a Run,
+    results: &'a Path,
+    block: Vec<String>,
+    verdicts: Vec<Verdict>,
+}
+
+impl Reader<'_> {
+    fn line(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("@@ ") else {
+            if self.run.verbose {
+                println!("{line}");
+            } else {
+                self.block.push(line.to_owned());
+            }
+            return;
+        };
+        let mut fields = result.split_whitespace();
+        let name = fields.next().unwrap_or_default().to_owned();
+        let passed = fields.next() == Some("PASS");
+        let mut number = || fields.next().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let (seconds, checks, failures): (u64, u64, u64) = (number(), number(), number());
+        let files = self.results.join(&name);
+        if passed {
+            println!("PASS {name} ({seconds} s, {checks} checks)");
+        } else {
+            for line in &self.block {
+                println!("{line}");
+            }
+            println!("FAIL {name} ({seconds} s, {failures} of {checks} checks; see {})", files.display());
+        }
+        self.block.clear();
+        self.verdicts.push(Verdict { name, passed, seconds, files });
+    }
+}

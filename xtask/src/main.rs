@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! `cargo xtask`: every developer command of kernel-fastswan.
+//!
+//! Owns the command line and nothing else; each command is a room of its own (one file). No product code may depend
+//! on this crate, and it depends on none of theirs.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks on its terminal")]
+
+mod archive;
+mod cache;
+mod check;
+mod dist;
+mod host;
+mod initramfs;
+mod kernels;
+mod lab;
+mod roots;
+mod run;
+mod say;
+mod setup;
+mod sources;
+mod vm;
+mod vnic;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{cache::Cache, kernels::Series, setup::Repo};
+
+/// Developer commands of kernel-fastswan.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install what the host lacks and fill the cache: kernels, roots, strongSwan's sources.
+    Setup {
+        /// Ask the suites again and make anew what changed.
+        #[arg(long)]
+        refresh: bool,
+    },
+    /// Build the plugin for every supported strongSwan into target/dist/.
+    Dist {
+        /// Build for this unpacked source tree instead.
+        #[arg(long, value_name = "DIR")]
+        strongswan_src: Option<PathBuf>,
+    },
+    /// Check form, lints and rules of the sources.
+    Check,
+    /// Work with the lab's virtual machine.
+    #[command(subcommand)]
+    Lab(LabCommand),
+    /// Work with the virtual NIC.
+    #[command(subcommand)]
+    Vnic(VnicCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum LabCommand {
+    /// Run any script as root in the virtual machine; its output and exit status come back.
+    Script {
+        /// The script (run by bash, in the guest).
+        file: PathBuf,
+        /// Which kernel to boot.
+        #[arg(long, default_value = "7.3")]
+        kernel: Series,
+        /// Folders or files the script finds beside it, under their own name.
+        #[arg(long = "with", value_name = "PATH")]
+        with: Vec<PathBuf>,
+        /// Stop it after so many seconds.
+        #[arg(long, default_value_t = 600)]
+        limit: u64,
+        /// Do not build or copy the virtual NIC.
+        #[arg(long)]
+        no_vnic: bool,
+    },
+    /// Run scenarios of tests/lab/scenarios (all of them if none is named).
+    Run {
+        /// Names of scenarios.
+        names: Vec<String>,
+        /// Which kernel to boot.
+        #[arg(long, default_value = "7.3")]
+        kernel: Series,
+        /// Which plugin charon uses.
+        #[arg(long, default_value = "kernel-fastswan")]
+        plugin: lab::Plugin,
+        /// Keep the shared folder of the run.
+        #[arg(long)]
+        keep: bool,
+        /// Print scenarios and failures only.
+        #[arg(long)]
+        quiet: bool,
+    },
+    /// A shell in the virtual machine on this terminal.
+    Shell {
+        /// Which kernel to boot.
+        #[arg(long, default_value = "7.3")]
+        kernel: Series,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum VnicCommand {
+    /// Build the module for both kernels.
+    Build,
+}
+
+fn main() -> ExitCode {
+    say::start();
+    match dispatch(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode> {
+    let cache = Cache::open()?;
+    let repo = Repo::find()?;
+    match command {
+        Command::Setup { refresh } => {
+            setup::all(&cache, refresh)?;
+            say::step(format_args!("everything is there (cache: {})", cache.path("").display()));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Dist { strongswan_src } => {
+            for folder in dist::all(&repo, &cache, strongswan_src.as_deref())? {
+                println!("{}", folder.display());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check => {
+            let failed = check::all(&repo, &cache).iter().filter(|check| check.result.is_err()).count();
+            Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Lab(LabCommand::Run { names, kernel, plugin, keep, quiet }) => {
+            let names = if names.is_empty() { lab::names(&repo)? } else { names };
+            let verdicts = lab::run(&repo, &cache, &lab::Run { names, kernel, plugin, verbose: !quiet, keep })?;
+            let failed = verdicts.iter().filter(|verdict| !verdict.passed).count();
+            println!("{} passed, {failed} failed, 0 skipped", verdicts.len() - failed);
+            Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Lab(LabCommand::Script { file, kernel, with, limit, no_vnic }) => {
+            lab::script(&repo, &cache, &lab::Script { file, kernel, with, limit, vnic: !no_vnic })
+        }
+        Command::Lab(LabCommand::Shell { kernel }) => lab::shell(&repo, &cache, kernel),
+        Command::Vnic(VnicCommand::Build) => {
+            let lab = setup::lab(&cache)?;
+            for kernel in &lab.kernels {
+                println!("{}", vnic::build(&repo, &lab, kernel)?.module.display());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
