@@ -32,5 +32,5 @@ pub(super) fn provoke(name: &str) {
 
 /// A core over the model of the kernel.
 pub(super) fn backend(host: Arc<dyn Host>, version: &str) -> Result<Arc<Backend>> {
-    Backend::with_transport(host, version, Arc::new(FakeKernel::new()))
+    Backend::with_transport(host, version, FakeKernel::new())
 }

@@ -30,7 +30,7 @@ use crate::model::{
 use crate::nic::Links;
 use crate::sad::Sad;
 use crate::spd::Spd;
-use crate::xfrm::{Kernel, NetlinkTransport, Transport, sockopt};
+use crate::xfrm::{Kernel, NetlinkTransport, PolicyKey, Transport, sockopt};
 
 use bypass::PortBypass;
 use links::LinkWatch;
@@ -59,6 +59,8 @@ pub(crate) struct Core {
     units: Units,
     links: Links,
     bypass: PortBypass,
+    /// Offloaded PASS and DROP policies: few, and to be kept in front of others.
+    shunts: Mutex<Vec<PolicyKey>>,
 }
 
 /// An instance of the plugin.
@@ -95,6 +97,7 @@ impl Backend {
             units: Units::default(),
             links,
             bypass: PortBypass::default(),
+            shunts: Mutex::default(),
         });
         let link_watch = Arc::new(LinkWatch::new(Arc::clone(&core)));
         let watch = |fd, target: Weak<dyn Readable>, what| {

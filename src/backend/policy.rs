@@ -5,9 +5,12 @@
 //! first user of a key wants; the others wait in `spd/`. Called by the methods in `mod.rs`, and by
 //! `fallback.rs` and `links.rs` to install a policy again.
 
+use std::sync::PoisonError;
+
 use crate::error::{Error, KernelError, Result};
 use crate::model::{
-    Direction, Offload, Placement, PolicyId, PolicyKind, PolicySpec, Proto, Selector, Spi,
+    Direction, Offload, Placement, PolicyId, PolicyKind, PolicySpec, Prefix, PriorityClass, Proto,
+    Selector, Spi,
 };
 use crate::offload::{
     Device, Mode, PolicyFacts, Refusal, check_device, check_policy, explain,
@@ -117,6 +120,11 @@ impl Core {
         if key.dir == Direction::Fwd || !matches!(spec.offload, Offload::Packet | Offload::Auto) {
             return None;
         }
+        if spec.kind == PolicyKind::Drop && spec.class == PriorityClass::Fallback {
+            // What it takes never gets to the NIC. In the NIC it would win over better ones: the
+            // kernel puts offloaded policies in front of all others, whatever their priority.
+            return None;
+        }
         let remote = match key.dir {
             Direction::Out => key.selector.dst,
             _ => key.selector.src,
@@ -196,7 +204,49 @@ impl Core {
             return Err(Failure { error, offload });
         }
         self.update_route(&mut turn);
+        let offloaded = self.offload_of(&turn).is_some();
+        drop(turn);
+        if offloaded {
+            self.raise_shunts(key, &user);
+        }
         Ok(())
+    }
+
+    /// Among offloaded policies the kernel takes the one that was installed last, whatever their
+    /// priorities (net/xfrm/xfrm_policy.c: xfrm_policy_insert_list). Shunts that are better than a
+    /// policy that was just installed, and overlap it, are therefore installed once more.
+    fn raise_shunts(&self, key: &PolicyKey, user: &User) {
+        if user.device.is_some() {
+            let mut shunts = self.shunts.lock().unwrap_or_else(PoisonError::into_inner);
+            if !shunts.contains(key) {
+                shunts.push(key.clone());
+            }
+        }
+        let better: Vec<PolicyKey> = {
+            let shunts = self.shunts.lock().unwrap_or_else(PoisonError::into_inner);
+            let overlapping = shunts
+                .iter()
+                .filter(|shunt| *shunt != key && shunt.dir == key.dir)
+                .filter(|shunt| overlap(&shunt.selector, &key.selector));
+            overlapping.cloned().collect()
+        };
+        for shunt in better {
+            let Some(mut turn) = self.spd.existing(&shunt) else {
+                continue;
+            };
+            let first = turn.entry.users.first();
+            if first.is_none_or(|first| first.device.is_none() || first.priority >= user.priority) {
+                continue;
+            }
+            if let Err(error) = self.install(&mut turn) {
+                log::error!(
+                    "unable to put policy {} {} in front of {}: {error}",
+                    shunt.selector,
+                    shunt.dir,
+                    key.selector
+                );
+            }
+        }
     }
 
     /// The device that the first user's policy goes to, if any.
@@ -325,6 +375,10 @@ impl Core {
             result
         };
         drop(turn);
+        if removed.device.is_some() {
+            let mut shunts = self.shunts.lock().unwrap_or_else(PoisonError::into_inner);
+            shunts.retain(|shunt| *shunt != key);
+        }
         if removed.in_unit {
             self.units.leave(removed.spec.sa.reqid);
         }
@@ -438,6 +492,14 @@ impl Failure {
             }
         }
     }
+}
+
+/// Whether a packet can match both.
+fn overlap(a: &Selector, b: &Selector) -> bool {
+    let nets = |a: &Prefix, b: &Prefix| a.contains(b.first()) || b.contains(a.first());
+    nets(&a.src, &b.src)
+        && nets(&a.dst, &b.dst)
+        && (a.proto == b.proto || a.proto == 0 || b.proto == 0)
 }
 
 fn facts_of(key: &PolicyKey, user: &User) -> PolicyFacts {

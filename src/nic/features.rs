@@ -128,9 +128,9 @@ impl Features {
             );
             return Ok(answers);
         };
-        let request = self
-            .ethtool
-            .request("ETHTOOL_MSG_FEATURES_GET", id, ETHTOOL_MSG_FEATURES_GET);
+        let request =
+            self.ethtool
+                .request("ETHTOOL_MSG_FEATURES_GET", id, ETHTOOL_MSG_FEATURES_GET);
         self.transport
             .dump(Protocol::Generic, &request, &mut |reply| {
                 answers.extend(decode(reply));
@@ -176,8 +176,7 @@ pub(super) fn decode(reply: &Reply) -> Option<(u32, bool)> {
 /// Whether a bitset holds a bit. One without mask lists the bits that are set, one with a mask also
 /// those that are not.
 fn has_bit(bitset: &[u8], name: &str) -> bool {
-    let list = Attributes::new(bitset)
-        .any(|(kind, _)| kind == ETHTOOL_A_BITSET_NOMASK);
+    let list = Attributes::new(bitset).any(|(kind, _)| kind == ETHTOOL_A_BITSET_NOMASK);
     Attributes::new(bitset)
         .filter(|(kind, _)| *kind == ETHTOOL_A_BITSET_BITS)
         .flat_map(|(_, bits)| Attributes::new(bits))
@@ -193,4 +192,39 @@ fn has_bit(bitset: &[u8], name: &str) -> bool {
                     .is_some();
             named && set
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xfrm::NetlinkTransport;
+
+    /// The list of a real kernel: the loopback device has a feature of that name, always on, and
+    /// offloads no ESP.
+    #[test]
+    #[ignore = "asks the kernel of this machine: cargo test -- --ignored"]
+    fn the_list_of_a_real_kernel_is_understood() {
+        let transport: Arc<dyn Transport> = Arc::new(NetlinkTransport::new().unwrap());
+        let features = Features::new(transport.clone());
+        let id = features.ethtool.id(&*transport).unwrap().unwrap();
+        let mut request = features
+            .ethtool
+            .request("features", id, ETHTOOL_MSG_FEATURES_GET);
+        let header = request.begin_nest(ETHTOOL_A_FEATURES_HEADER);
+        request.attribute_u32(ETHTOOL_A_HEADER_DEV_INDEX, 1);
+        request.end_nest(header);
+        let reply = transport.get(Protocol::Generic, &request).unwrap();
+        let active = reply
+            .attributes(GENL_HDRLEN)
+            .value_of(ETHTOOL_A_FEATURES_ACTIVE)
+            .unwrap();
+        assert!(has_bit(active, "loopback"));
+        assert!(!has_bit(active, ESP_FEATURE));
+        // In the set of what can be changed every feature is named, but only some are set.
+        let changeable = reply.attributes(GENL_HDRLEN).value_of(2).unwrap();
+        assert!(!has_bit(changeable, "loopback"));
+        assert_eq!(decode(&reply), Some((1, false)));
+        assert!(features.all_esp_offload().unwrap().contains(&(1, false)));
+        assert_eq!(features.esp_offload(u32::MAX >> 1), Ok(false));
+    }
 }

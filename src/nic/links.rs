@@ -327,8 +327,8 @@ impl Seen {
                 libc::IFLA_MASTER => link.master = u32_at(value, 0).filter(|index| *index != 0),
                 // A device names itself when there is nothing below.
                 libc::IFLA_LINK => {
-                    link.lower = u32_at(value, 0)
-                        .filter(|index| *index != 0 && *index != link.ifindex);
+                    link.lower =
+                        u32_at(value, 0).filter(|index| *index != 0 && *index != link.ifindex);
                 }
                 libc::IFLA_LINK_NETNSID => lower_elsewhere = true,
                 libc::IFLA_LINKINFO => {

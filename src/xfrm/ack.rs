@@ -32,7 +32,8 @@ pub(super) fn read_error(flags: u16, payload: &[u8], request: &Request) -> Resul
         } else {
             u32_at(payload, 4).map_or(NLMSG_HDRLEN, |len| len as usize)
         };
-        attributes = Attributes::behind(payload, 4usize.saturating_add(repeated.min(payload.len())));
+        attributes =
+            Attributes::behind(payload, 4usize.saturating_add(repeated.min(payload.len())));
     }
     Err(refusal(code, attributes, request))
 }
@@ -100,7 +101,10 @@ mod tests {
                 -22,
                 flags,
                 repeated,
-                &[(1, b"Mismatched SA and offload direction\0"), (2, &24u32.to_ne_bytes())],
+                &[
+                    (1, b"Mismatched SA and offload direction\0"),
+                    (2, &24u32.to_ne_bytes()),
+                ],
             );
             let error = read_error(flags, &payload, &request).unwrap_err();
             assert_eq!(error.errno, libc::EINVAL);
@@ -116,7 +120,12 @@ mod tests {
     #[test]
     fn an_ack_without_attributes_is_just_a_code() {
         let request = request();
-        let payload = verdict(-3, 0x100, &request.bytes()[..16], &[(1, b"not announced\0")]);
+        let payload = verdict(
+            -3,
+            0x100,
+            &request.bytes()[..16],
+            &[(1, b"not announced\0")],
+        );
         let error = read_error(0x100, &payload, &request).unwrap_err();
         assert_eq!((error.errno, error.text), (libc::ESRCH, None));
         assert_eq!(read_error(0, &0u32.to_ne_bytes(), &request), Ok(()));

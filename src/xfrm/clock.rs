@@ -39,7 +39,9 @@ fn convert(time: u64, unix: i64, monotonic: i64) -> i64 {
     if time == 0 {
         return 0;
     }
-    let age = unix.saturating_sub(i64::try_from(time).unwrap_or(i64::MAX)).max(0);
+    let age = unix
+        .saturating_sub(i64::try_from(time).unwrap_or(i64::MAX))
+        .max(0);
     monotonic.saturating_sub(age).max(1)
 }
 

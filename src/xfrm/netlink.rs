@@ -76,10 +76,7 @@ impl Buffer {
     fn receive(&mut self, socket: &Socket, flags: i32) -> io::Result<&[u8]> {
         loop {
             self.wipe();
-            let received = socket.recv_from(
-                &mut &mut self.bytes[..],
-                flags | libc::MSG_TRUNC,
-            );
+            let received = socket.recv_from(&mut &mut self.bytes[..], flags | libc::MSG_TRUNC);
             let (len, sender) = match received {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 other => other?,
@@ -195,6 +192,9 @@ pub struct NetlinkTransport {
     generic: Pool,
 }
 
+/// Takes type, flags and payload of one message of an answer.
+type OnMessage<'a> = dyn FnMut(u16, u16, &[u8]) -> Result<Step, KernelError> + 'a;
+
 /// What a conversation does with one message.
 enum Step {
     /// Wait for more.
@@ -241,15 +241,14 @@ impl NetlinkTransport {
         drop(surplus);
     }
 
-    /// Sends a request and hands each message of the answer to `on` until it says that it is done.
-    /// The outer error is a failure of the conversation, after which the socket is closed; the
-    /// inner result is the kernel's verdict.
+    /// Sends a request and hands each message of the answer to `on` until it says that it is done or
+    /// refused. A failure of the conversation itself closes the socket.
     fn converse(
         &self,
         protocol: Protocol,
         request: &Request,
         flags: u16,
-        on: &mut dyn FnMut(u16, u16, &[u8]) -> Result<Step, KernelError>,
+        on: &mut OnMessage<'_>,
     ) -> Result<(), KernelError> {
         request.check()?;
         let name = request.name();
@@ -334,6 +333,20 @@ impl NetlinkTransport {
     }
 }
 
+/// Sends again what was answered by `EBUSY`, after each of the pauses.
+fn retry_busy(
+    pauses: &[Duration],
+    mut send: impl FnMut() -> Result<(), KernelError>,
+) -> Result<(), KernelError> {
+    for pause in pauses {
+        match send() {
+            Err(error) if error.errno == libc::EBUSY => std::thread::sleep(*pause),
+            other => return other,
+        }
+    }
+    send()
+}
+
 fn open_error(protocol: Protocol, name: &'static str, error: &io::Error) -> KernelError {
     let errno = errno_of(error);
     let text = match (protocol, errno) {
@@ -375,9 +388,8 @@ fn receive_error(name: &'static str, error: &io::Error, lost: bool) -> KernelErr
 
 impl Transport for NetlinkTransport {
     fn ack(&self, protocol: Protocol, request: &Request) -> Result<(), KernelError> {
-        let mut pauses = BUSY_PAUSES.iter();
-        loop {
-            let result = self.converse(
+        retry_busy(&BUSY_PAUSES, || {
+            self.converse(
                 protocol,
                 request,
                 libc::NLM_F_ACK as u16,
@@ -385,15 +397,8 @@ impl Transport for NetlinkTransport {
                     NLMSG_ERROR => read_error(flags, payload, request).map(|()| Step::Done),
                     _ => Ok(Step::More),
                 },
-            );
-            match result {
-                Err(error) if error.errno == libc::EBUSY => match pauses.next() {
-                    Some(pause) => std::thread::sleep(*pause),
-                    None => return Err(error),
-                },
-                other => return other,
-            }
-        }
+            )
+        })
     }
 
     fn get(&self, protocol: Protocol, request: &Request) -> Result<Reply, KernelError> {
@@ -506,5 +511,66 @@ impl EventSocket for NetlinkEvents {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_driver_is_asked_again_but_not_for_ever() {
+        assert!(BUSY_PAUSES.iter().sum::<Duration>() < Duration::from_millis(500));
+        let pauses = [Duration::ZERO; 5];
+        for (busy, calls, result) in [
+            (0, 1, Ok(())),
+            (5, 6, Ok(())),
+            (6, 6, Err(libc::EBUSY)),
+            (100, 6, Err(libc::EBUSY)),
+        ] {
+            let mut asked = 0;
+            let answer = retry_busy(&pauses, || {
+                asked += 1;
+                if asked > busy {
+                    return Ok(());
+                }
+                Err(KernelError::new("XFRM_MSG_NEWSA", libc::EBUSY))
+            });
+            assert_eq!(
+                (asked, answer.map_err(|error| error.errno)),
+                (calls, result)
+            );
+        }
+        let mut asked = 0;
+        let answer = retry_busy(&pauses, || {
+            asked += 1;
+            Err(KernelError::new("XFRM_MSG_NEWSA", libc::EINVAL))
+        });
+        assert_eq!((asked, answer.unwrap_err().errno), (1, libc::EINVAL));
+    }
+
+    #[test]
+    fn failures_of_the_socket_say_what_became_of_the_request() {
+        let error = |errno| io::Error::from_raw_os_error(errno);
+        let timeout = receive_error("X", &error(libc::EAGAIN), false);
+        assert_eq!(timeout.errno, libc::ETIMEDOUT);
+        assert!(timeout.text.unwrap().contains("may still be executed"));
+        let lost = receive_error("X", &error(libc::EAGAIN), true);
+        assert_eq!(lost.errno, libc::ENOBUFS);
+        assert!(lost.text.unwrap().contains("may have been executed"));
+        let other = receive_error("X", &error(libc::EBADF), false);
+        assert_eq!((other.errno, other.text), (libc::EBADF, None));
+        let missing = open_error(Protocol::Xfrm, "X", &error(libc::EPROTONOSUPPORT));
+        assert!(missing.text.unwrap().contains("xfrm_user"));
+    }
+
+    #[test]
+    fn a_buffer_forgets_what_it_held() {
+        let mut buffer = Buffer::new();
+        buffer.bytes[..40].fill(0xee);
+        buffer.used = 40;
+        buffer.wipe();
+        assert!(buffer.bytes.iter().all(|byte| *byte == 0));
+        assert_eq!(buffer.used, 0);
     }
 }

@@ -387,7 +387,9 @@ impl State {
                 message.attribute(1, &id.to_ne_bytes());
                 Ok(vec![Reply::new(16, message.payload())])
             }
-            (ETHTOOL, 11) if request.dump => Ok(self.links.values().map(features_message).collect()),
+            (ETHTOOL, 11) if request.dump => {
+                Ok(self.links.values().map(features_message).collect())
+            }
             (ETHTOOL, 11) => {
                 let ifindex = attributes
                     .value_of(1)

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::PolicyState;
 use super::super::consts::{
     XFRM_MSG_ACQUIRE, XFRM_MSG_NEWPOLICY, XFRM_OFFLOAD_PACKET, XFRMA_IF_ID, XFRMA_MARK,
     XFRMA_OFFLOAD_DEV, XFRMA_SA_PCPU, XFRMA_SEC_CTX, XFRMA_TMPL, XFRMNLGRP_ACQUIRE, lifetime_cur,
@@ -14,7 +15,6 @@ use super::super::consts::{
 use super::super::policy::PolicyKey;
 use super::super::request::{Attributes, Reply, Request, address_bytes, u8_at, u32_at};
 use super::super::transport::Protocol;
-use super::super::PolicyState;
 use super::{FakeKernel, FakeLink, Refusal};
 use crate::model::{TrafficSelector, family_of};
 
@@ -113,7 +113,7 @@ pub(super) struct Spd {
 }
 
 impl Spd {
-    /// `xfrm_policy_bysel_ctx`: the mark of a lookup is compared under the mask of the policy.
+    /// `xfrm_policy_bysel_ctx`: unlike that of an SA, the mark must be the same, mask included.
     fn find(&self, payload: &[u8]) -> Result<usize, Refusal> {
         let bad = || Refusal::silent(libc::EINVAL);
         let key = Key::parse(
@@ -121,16 +121,9 @@ impl Spd {
             u8_at(payload, policy_id::DIR).ok_or_else(bad)?,
             Attributes::behind(payload, policy_id::LEN),
         )?;
-        let mark = key.mark.0 & key.mark.1;
         self.policies
             .iter()
-            .position(|policy| {
-                policy.key.selector == key.selector
-                    && policy.key.dir == key.dir
-                    && policy.key.if_id == key.if_id
-                    && policy.key.label == key.label
-                    && mark & policy.key.mark.1 == policy.key.mark.0
-            })
+            .position(|policy| policy.key == key)
             .ok_or(Refusal::silent(libc::ENOENT))
     }
 
@@ -176,7 +169,8 @@ impl Spd {
     }
 
     pub(super) fn get(&self, payload: &[u8]) -> Result<Reply, Refusal> {
-        self.find(payload).map(|index| self.policies[index].report())
+        self.find(payload)
+            .map(|index| self.policies[index].report())
     }
 
     pub(super) fn delete(&mut self, payload: &[u8]) -> Result<(), Refusal> {
@@ -200,22 +194,21 @@ impl FakeKernel {
     /// Removes a policy without a word. False if there is none.
     pub fn remove_policy(&self, key: &PolicyKey) -> bool {
         let mut state = self.state();
-        let found = state
-            .spd
-            .policies
-            .iter()
-            .position(|policy| PolicyState::decode(&policy.report()).is_some_and(|p| p.key == *key));
-        found.map(|index| state.spd.policies.remove(index)).is_some()
+        let found = state.spd.policies.iter().position(|policy| {
+            PolicyState::decode(&policy.report()).is_some_and(|p| p.key == *key)
+        });
+        found
+            .map(|index| state.spd.policies.remove(index))
+            .is_some()
     }
 
     /// Sets the last use of a policy, seconds since 1970. False if there is none.
     pub fn set_policy_use(&self, key: &PolicyKey, time: u64) -> bool {
         let mut state = self.state();
-        let found = state
-            .spd
-            .policies
-            .iter_mut()
-            .find(|policy| PolicyState::decode(&policy.report()).is_some_and(|p| p.key == *key));
+        let found =
+            state.spd.policies.iter_mut().find(|policy| {
+                PolicyState::decode(&policy.report()).is_some_and(|p| p.key == *key)
+            });
         let Some(policy) = found else {
             return false;
         };

@@ -13,7 +13,7 @@ use super::super::consts::{
 use super::super::request::{Reply, u8_at, u16_at, u32_at, u64_at};
 use super::super::sa::{decode_mark, decode_selector};
 use super::{Action, PolicyKey, PolicyState};
-use crate::model::{Direction, Mark};
+use crate::model::{Direction, Mark, Spi};
 
 /// See [`PolicyState::decode`].
 pub(super) fn state(reply: &Reply) -> Option<PolicyState> {
@@ -36,6 +36,7 @@ pub(super) fn state(reply: &Reply) -> Option<PolicyState> {
             _ => Action::Block,
         },
         reqid: None,
+        spi: None,
         offload: None,
         use_time: u64_at(info, userpolicy::CURLFT + lifetime_cur::USE_TIME)?,
         templates: 0,
@@ -46,6 +47,7 @@ pub(super) fn state(reply: &Reply) -> Option<PolicyState> {
             XFRMA_TMPL => {
                 state.templates = value.len() / template::LEN;
                 state.reqid = template_reqid(value);
+                state.spi = template_spi(value);
             }
             XFRMA_MARK => state.key.mark = decode_mark(value)?,
             XFRMA_IF_ID => state.key.if_id = u32_at(value, 0)?,
@@ -65,11 +67,20 @@ pub(in super::super) fn template_reqid(value: &[u8]) -> Option<u32> {
         .find(|reqid| *reqid != 0)
 }
 
+/// SPI of the first template, if it names one.
+fn template_spi(value: &[u8]) -> Option<Spi> {
+    let spi = value.get(template::SPI..template::SPI + 4)?;
+    let spi = u32::from_be_bytes(spi.try_into().ok()?);
+    (spi != 0).then_some(Spi(spi))
+}
+
 /// The label of `struct xfrm_user_sec_ctx`, if it is one of SELinux.
 pub(in super::super) fn label(value: &[u8]) -> Option<Vec<u8>> {
     if u8_at(value, 4)? != SC_ALG_SELINUX || u8_at(value, 5)? != SC_DOI_LSM {
         return None;
     }
     let len = usize::from(u16_at(value, 6)?);
-    value.get(SEC_CTX_LEN..SEC_CTX_LEN + len).map(<[u8]>::to_vec)
+    value
+        .get(SEC_CTX_LEN..SEC_CTX_LEN + len)
+        .map(<[u8]>::to_vec)
 }

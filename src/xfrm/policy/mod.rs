@@ -102,6 +102,8 @@ pub struct PolicyState {
     pub action: Action,
     /// reqid of the first template that has one.
     pub reqid: Option<u32>,
+    /// SPI of the first template, if it names one.
+    pub spi: Option<Spi>,
     /// Interface index of the NIC that has it.
     pub offload: Option<u32>,
     /// Last use, seconds since 1970, 0 = unused. Packets that a NIC handles do not count.

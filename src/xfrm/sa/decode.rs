@@ -119,7 +119,8 @@ fn fixed(info: &[u8]) -> Option<SaState> {
 
 /// `struct xfrm_lifetime_cfg`: soft and hard limits of bytes and packets, then of seconds.
 fn lifetime(bytes: &[u8]) -> Option<Lifetime> {
-    let limit = |offset| u64_at(bytes, offset).map(|value| if value == XFRM_INF { 0 } else { value });
+    let limit =
+        |offset| u64_at(bytes, offset).map(|value| if value == XFRM_INF { 0 } else { value });
     Some(Lifetime {
         bytes: Limit {
             rekey: limit(0)?,

@@ -299,10 +299,7 @@ fn put_algorithm(
     }
     padded[..name.len()].copy_from_slice(name.as_bytes());
     let bits = u32::try_from(key.len() * 8).map_err(|_| "key too long".to_owned())?;
-    request.attribute_parts(
-        kind,
-        &[&padded, &bits.to_ne_bytes(), extra, key.expose()],
-    );
+    request.attribute_parts(kind, &[&padded, &bits.to_ne_bytes(), extra, key.expose()]);
     Ok(())
 }
 

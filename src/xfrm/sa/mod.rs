@@ -274,7 +274,10 @@ impl Kernel {
 
     /// One SA. This makes a driver refresh the counters.
     pub fn get_sa(&self, key: &SaKey, src: IpAddr) -> Result<SaState, KernelError> {
-        let request = request("XFRM_MSG_GETSA", &XfrmMessage::GetSa(select(key, Some(src))));
+        let request = request(
+            "XFRM_MSG_GETSA",
+            &XfrmMessage::GetSa(select(key, Some(src))),
+        );
         let reply = self.transport.get(Protocol::Xfrm, &request)?;
         SaState::decode(&reply).ok_or_else(|| malformed(&request))
     }

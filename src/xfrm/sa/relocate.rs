@@ -15,7 +15,8 @@ use super::super::consts::{
     ALG_NAME_LEN, NLMSG_HDRLEN, XFRM_AE_RVAL, XFRM_MSG_GETAE, XFRM_MSG_NEWSA, XFRMA_ALG_AEAD,
     XFRMA_ALG_AUTH, XFRMA_ALG_AUTH_TRUNC, XFRMA_ALG_CRYPT, XFRMA_ENCAP, XFRMA_IF_ID,
     XFRMA_LASTUSED, XFRMA_LTIME_VAL, XFRMA_MARK, XFRMA_MTIMER_THRESH, XFRMA_OFFLOAD_DEV, XFRMA_PAD,
-    XFRMA_REPLAY_ESN_VAL, XFRMA_REPLAY_VAL, XFRMA_SRCADDR, aevent_id, lifetime_cur, selector, usersa,
+    XFRMA_REPLAY_ESN_VAL, XFRMA_REPLAY_VAL, XFRMA_SRCADDR, aevent_id, lifetime_cur, selector,
+    usersa,
 };
 use super::super::request::{Reply, Request, address_bytes};
 use super::super::transport::Protocol;
@@ -102,10 +103,7 @@ impl Kernel {
         if key.mark.is_set() {
             get.attribute_parts(
                 XFRMA_MARK,
-                &[
-                    &key.mark.value.to_ne_bytes(),
-                    &key.mark.mask.to_ne_bytes(),
-                ],
+                &[&key.mark.value.to_ne_bytes(), &key.mark.mask.to_ne_bytes()],
             );
         }
         if key.if_id != 0 {
@@ -119,7 +117,10 @@ impl Kernel {
             Err(error) => {
                 // The peer may then drop packets until the numbers have caught up; without moving
                 // the SA it would drop all.
-                log::warn!("unable to copy replay state of SA with SPI {}: {error}", key.spi);
+                log::warn!(
+                    "unable to copy replay state of SA with SPI {}: {error}",
+                    key.spi
+                );
                 None
             }
         }

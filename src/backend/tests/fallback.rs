@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! `auto`: one mode for the whole unit, whichever of its objects is refused, and when.
+
+use super::*;
+use crate::xfrm::consts::{XFRM_MSG_NEWPOLICY, XFRM_MSG_NEWSA};
+
+/// All of the unit is where `want` says.
+fn assert_all(gateway: &Gateway, want: Placement) {
+    let (sas, policies) = gateway.placements();
+    assert!(sas.iter().all(|placement| *placement == want), "{sas:?}");
+    let offload = match want {
+        Placement::Packet(ifindex) => Some(ifindex),
+        _ => None,
+    };
+    assert!(policies.iter().all(|policy| *policy == offload), "{policies:?}");
+}
+
+#[test]
+fn auto_takes_the_best_the_device_has() {
+    for (peer, want) in [
+        (PACKET_PEER, Placement::Packet(P0)),
+        (PLAIN_PEER, Placement::Software),
+    ] {
+        let gateway = Gateway::new();
+        let child = Child::new(peer, Offload::Auto);
+        gateway.add_child(&child).unwrap();
+        assert_all(&gateway, want);
+        gateway.delete_child(&child);
+        gateway.assert_empty();
+    }
+}
+
+#[test]
+fn auto_finds_out_by_asking_that_a_device_does_crypto_only() {
+    let gateway = Gateway::new();
+    let child = Child::new(CRYPTO_PEER, Offload::Auto);
+    gateway.add_child(&child).unwrap();
+    assert_all(&gateway, Placement::Crypto(C0));
+    gateway.delete_child(&child);
+    gateway.assert_empty();
+}
+
+#[test]
+fn whichever_object_is_refused_the_unit_stays_whole() {
+    let refusal = Some("other: Packet offload is not supported");
+    // The n-th SA, then the n-th policy of the CHILD_SA (FWD is never offloaded).
+    for (kind, nth) in [
+        (XFRM_MSG_NEWSA, 1),
+        (XFRM_MSG_NEWSA, 2),
+        (XFRM_MSG_NEWPOLICY, 1),
+        (XFRM_MSG_NEWPOLICY, 3),
+    ] {
+        let gateway = Gateway::new();
+        let child = Child::new(PACKET_PEER, Offload::Auto);
+        let seen = Mutex::new(0);
+        gateway.kernel.set_rule(Some(Arc::new(move |request| {
+            let mut seen = seen.lock().unwrap();
+            if request.kind == kind {
+                *seen += 1;
+                if *seen == nth {
+                    return Err(KernelError {
+                        text: refusal.map(str::to_owned),
+                        ..KernelError::new("", libc::EINVAL)
+                    });
+                }
+            }
+            Ok(())
+        })));
+        gateway.add_child(&child).unwrap();
+        gateway.kernel.set_rule(None);
+        assert_all(&gateway, Placement::Crypto(P0));
+        gateway.delete_child(&child);
+        gateway.assert_empty();
+    }
+}
+
+#[test]
+fn packet_fails_where_auto_goes_lower() {
+    for kind in [XFRM_MSG_NEWSA, XFRM_MSG_NEWPOLICY] {
+        let gateway = Gateway::new();
+        let child = Child::new(PACKET_PEER, Offload::Packet);
+        gateway.kernel.refuse_next(kind, libc::ENOSPC, Some("other: table is full"));
+        let text = line(gateway.add_child(&child));
+        assert!(text.contains("table is full"), "{text}");
+        let (sas, policies) = gateway.placements();
+        assert!(sas.iter().all(|placement| placement.is_packet()), "{sas:?}");
+        assert!(policies.iter().all(Option::is_some), "{policies:?}");
+        gateway.delete_child(&child);
+        gateway.assert_empty();
+    }
+}
+
+#[test]
+fn a_unit_that_carries_packets_is_not_moved() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Auto);
+    gateway.add_child(&child).unwrap();
+    gateway.kernel.set_counters(&child.sa_id(false).key(), 100, 1, None);
+    let next = Child {
+        spi: 0x2000,
+        ..child.clone()
+    };
+    gateway.kernel.refuse_next(XFRM_MSG_NEWSA, libc::ENOSPC, Some("other: SA table is full"));
+    let text = line(gateway.add_child(&next));
+    assert!(text.contains("has carried packets"), "{text}");
+    assert_all(&gateway, Placement::Packet(P0));
+    gateway.delete_child(&next);
+    assert_all(&gateway, Placement::Packet(P0));
+    gateway.delete_child(&child);
+    gateway.assert_empty();
+}
+
+#[test]
+fn what_offload_is_not_to_blame_for_is_no_reason_to_go_lower() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Auto);
+    gateway.kernel.refuse_next(XFRM_MSG_NEWSA, libc::EEXIST, None);
+    assert!(gateway.add_child(&child).is_err());
+    gateway.delete_child(&child);
+    gateway.add_child(&child).unwrap();
+    assert_all(&gateway, Placement::Packet(P0));
+    gateway.delete_child(&child);
+    gateway.assert_empty();
+}
+
+#[test]
+fn packet_does_not_join_a_unit_in_software() {
+    let gateway = Gateway::new();
+    let auto = Child::new(PLAIN_PEER, Offload::Auto);
+    gateway.add_child(&auto).unwrap();
+    let packet = Child {
+        spi: 0x2000,
+        ..Child::new(PACKET_PEER, Offload::Packet)
+    };
+    let text = line(gateway.add_child(&packet));
+    assert!(text.contains("reqid 1 belongs to a unit in software mode"), "{text}");
+    gateway.delete_child(&packet);
+    gateway.delete_child(&auto);
+    gateway.assert_empty();
+}

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! SAs: where they go, what they need, what is read back, how they end.
+
+use super::*;
+
+#[test]
+fn packet_goes_to_the_nic_behind_the_route_and_leaves_nothing() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    assert_eq!(
+        gateway.placements(),
+        (vec![Placement::Packet(P0); 2], vec![Some(P0); 2])
+    );
+    let sas = gateway.kernel.sas();
+    let inbound = sas.iter().find(|sa| sa.inbound == Some(true)).unwrap();
+    assert!(inbound.replay.bitmap, "a NIC arms anti-replay for the long form only");
+    assert_eq!(inbound.replay.window, 32);
+    let outbound = sas.iter().find(|sa| sa.inbound == Some(false)).unwrap();
+    assert_eq!(outbound.replay.window, 0);
+    gateway.delete_child(&child);
+    gateway.assert_empty();
+}
+
+#[test]
+fn inbound_packet_sas_have_the_long_window_without_esn_too() {
+    let gateway = Gateway::new();
+    let child = Child {
+        esn: false,
+        ..Child::new(PACKET_PEER, Offload::Packet)
+    };
+    gateway.add_child(&child).unwrap();
+    let sas = gateway.kernel.sas();
+    let inbound = sas.iter().find(|sa| sa.inbound == Some(true)).unwrap();
+    assert!(inbound.replay.bitmap && !inbound.replay.esn);
+    let outbound = sas.iter().find(|sa| sa.inbound == Some(false)).unwrap();
+    assert!(
+        outbound.lifetime.packets.life < 1 << 32,
+        "32 bits of sequence numbers must not wrap: {:?}",
+        outbound.lifetime.packets
+    );
+}
+
+#[test]
+fn packet_is_refused_where_there_is_none_and_says_what_to_do() {
+    let gateway = Gateway::new();
+    let child = Child::new(PLAIN_PEER, Offload::Packet);
+    let text = line(gateway.add_child(&child));
+    assert!(text.contains("HW offload is not supported by device e0"), "{text}");
+    assert!(text.contains("ConnectX"), "no remedy: {text}");
+    gateway.delete_child(&child);
+    gateway.assert_empty();
+    assert!(
+        !gateway.kernel.request_names().contains(&"XFRM_MSG_NEWSA"),
+        "the kernel was asked for what cannot be"
+    );
+}
+
+#[test]
+fn a_refusal_of_the_driver_is_told_in_its_words_with_a_remedy() {
+    let gateway = Gateway::new();
+    let child = Child {
+        enc_alg: 12,
+        ..Child::new(PACKET_PEER, Offload::Packet)
+    };
+    gateway.kernel.refuse_next(
+        crate::xfrm::consts::XFRM_MSG_NEWSA,
+        libc::EINVAL,
+        Some("other: Only AES-GCM-ICV16 xfrm state may be offloaded"),
+    );
+    let text = line(gateway.add_child(&child));
+    for part in ["packet", "p0", "Only AES-GCM-ICV16", "esp_proposals"] {
+        assert!(text.contains(part), "{part} is missing: {text}");
+    }
+    gateway.delete_child(&child);
+    gateway.assert_empty();
+}
+
+#[test]
+fn rules_of_the_interface_are_checked_before_the_kernel_is_asked() {
+    let gateway = Gateway::new();
+    for (child, want) in [
+        (
+            Child {
+                tfc: 1400,
+                ..Child::new(PACKET_PEER, Offload::Packet)
+            },
+            "tfc_padding = 0",
+        ),
+        (
+            Child {
+                ipcomp: 2,
+                ..Child::new(PACKET_PEER, Offload::Packet)
+            },
+            "ipcomp = no",
+        ),
+    ] {
+        let text = line(gateway.add_child(&child));
+        assert!(text.contains(want), "{want} is missing: {text}");
+        gateway.delete_child(&child);
+        gateway.assert_empty();
+    }
+}
+
+#[test]
+fn software_and_crypto_are_what_they_say() {
+    let gateway = Gateway::new();
+    let software = Child::number(PACKET_PEER, Offload::No, 5);
+    gateway.add_child(&software).unwrap();
+    let crypto = Child::number(CRYPTO_PEER, Offload::Crypto, 6);
+    gateway.add_child(&crypto).unwrap();
+    let (sas, policies) = gateway.placements();
+    assert_eq!(policies, [None; 4], "policies are offloaded in packet mode only");
+    let count = |placement| sas.iter().filter(|sa| **sa == placement).count();
+    assert_eq!((count(Placement::Software), count(Placement::Crypto(C0))), (2, 2));
+    gateway.delete_child(&software);
+    gateway.delete_child(&crypto);
+    gateway.assert_empty();
+}
+
+#[test]
+fn crypto_fails_on_a_device_without_offload() {
+    let gateway = Gateway::new();
+    let child = Child::new(PLAIN_PEER, Offload::Crypto);
+    assert!(line(gateway.add_child(&child)).contains("not supported by device e0"));
+    gateway.delete_child(&child);
+    gateway.assert_empty();
+}
+
+#[test]
+fn an_spi_from_get_spi_is_filled_and_one_that_expired_is_added_anew() {
+    let gateway = Gateway::new();
+    let mut child = Child::new(PACKET_PEER, Offload::Packet);
+    child.update = true;
+    let id = child.sa_id(true);
+    let spi = gateway.backend.get_spi(id.src, id.dst, Proto::Esp).unwrap();
+    assert!((0xc000_0000..=0xcfff_ffff).contains(&spi.0));
+    let allocated = SaId { spi, ..id };
+    gateway.backend.add_sa(&allocated, &child.sa(true)).unwrap();
+    assert_eq!(gateway.kernel.sas().len(), 1, "filled, not doubled");
+    // Nobody allocated this one, or it was too long ago.
+    gateway.backend.add_sa(&id, &child.sa(true)).unwrap();
+    assert_eq!(gateway.kernel.sas().len(), 2);
+    for id in [allocated, id] {
+        gateway.backend.del_sa(&id, 0).unwrap();
+    }
+    gateway.assert_empty();
+}
+
+#[test]
+fn an_unused_spi_is_freed_by_del_sa() {
+    let gateway = Gateway::new();
+    let id = Child::new(PACKET_PEER, Offload::No).sa_id(true);
+    let spi = gateway.backend.get_spi(id.src, id.dst, Proto::Esp).unwrap();
+    gateway.backend.del_sa(&SaId { spi, ..id }, 0).unwrap();
+    gateway.assert_empty();
+    assert!(matches!(
+        gateway.backend.del_sa(&SaId { spi, ..id }, 0),
+        Err(Error::NotFound(_))
+    ));
+}
+
+#[test]
+fn cpis_are_in_the_range_to_be_negotiated() {
+    let gateway = Gateway::new();
+    let id = Child::new(PACKET_PEER, Offload::No).sa_id(true);
+    let cpi = gateway.backend.get_cpi(id.src, id.dst).unwrap();
+    assert!((0x100..=0xefff).contains(&cpi));
+}
+
+#[test]
+fn compression_has_an_sa_of_its_own_that_goes_with_the_other() {
+    let gateway = Gateway::new();
+    let child = Child {
+        ipcomp: 2,
+        ..Child::new(PLAIN_PEER, Offload::No)
+    };
+    gateway.add_child(&child).unwrap();
+    let sas = gateway.kernel.sas();
+    assert_eq!(sas.len(), 4);
+    for sa in &sas {
+        let mode = if sa.id.proto == Proto::Comp {
+            Mode::Tunnel
+        } else {
+            Mode::Transport
+        };
+        assert_eq!(sa.mode_xfrm, mode.xfrm(), "{:?}", sa.id);
+    }
+    for dir in [Direction::Out, Direction::In, Direction::Fwd] {
+        gateway.backend.del_policy(&child.policy_id(dir), &child.policy(dir)).unwrap();
+    }
+    for inbound in [true, false] {
+        let cpi = child.sa(inbound).cpi;
+        gateway.backend.del_sa(&child.sa_id(inbound), cpi).unwrap();
+    }
+    gateway.assert_empty();
+}
+
+#[test]
+fn compression_is_taken_back_when_the_sa_itself_is_refused() {
+    let gateway = Gateway::new();
+    let child = Child {
+        ipcomp: 2,
+        enc_alg: 4711,
+        ..Child::new(PLAIN_PEER, Offload::No)
+    };
+    let text = line(gateway.backend.add_sa(&child.sa_id(true), &child.sa(true)));
+    assert!(text.contains("4711"), "the algorithm is not named: {text}");
+    gateway.assert_empty();
+}
+
+#[test]
+fn counters_tell_the_last_use_where_the_kernel_does_not() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    let id = child.sa_id(true);
+    assert_eq!(gateway.backend.query_sa(&id, 0).unwrap(), Usage::default());
+    assert!(gateway.kernel.set_counters(&id.key(), 1500, 10, None));
+    let before = crate::xfrm::monotonic_now();
+    let usage = gateway.backend.query_sa(&id, 0).unwrap();
+    assert_eq!((usage.bytes, usage.packets), (1500, 10));
+    assert!(usage.use_time >= before, "it was used just now");
+    let again = gateway.backend.query_sa(&id, 0).unwrap();
+    assert_eq!(again.use_time, usage.use_time, "no packet since");
+}
+
+#[test]
+fn the_kernels_last_use_is_taken_where_there_is_one() {
+    let gateway = Gateway::new();
+    let child = Child::new(PLAIN_PEER, Offload::No);
+    gateway.add_child(&child).unwrap();
+    let id = child.sa_id(true);
+    let used = crate::xfrm::unix_now() - 100;
+    gateway.kernel.set_counters(&id.key(), 1500, 10, Some(used as u64));
+    let usage = gateway.backend.query_sa(&id, 0).unwrap();
+    let age = crate::xfrm::monotonic_now() - usage.use_time;
+    assert!((99..=101).contains(&age) || usage.use_time == 1, "{age} s ago");
+}
+
+#[test]
+fn an_sa_in_the_nic_is_not_moved_but_rekeyed() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    let id = child.sa_id(false);
+    let update = SaUpdate {
+        new_src: id.src,
+        new_dst: Addr::new("192.0.2.77".parse().unwrap()),
+        new_reqid: None,
+        cpi: 0,
+        encap: false,
+        new_encap: false,
+    };
+    assert!(matches!(
+        gateway.backend.update_sa(&id, &update),
+        Err(Error::NotSupported(_))
+    ));
+    assert_eq!(gateway.kernel.sas().len(), 2, "nothing was deleted");
+}
+
+#[test]
+fn an_sa_in_software_moves_with_its_counters_of_sequence() {
+    let gateway = Gateway::new();
+    let child = Child::new(PLAIN_PEER, Offload::No);
+    gateway.add_child(&child).unwrap();
+    let id = child.sa_id(false);
+    gateway.kernel.set_sequence(&id.key(), 4711, 0);
+    let new_dst = Addr::new("203.0.113.77".parse().unwrap());
+    let update = SaUpdate {
+        new_src: id.src,
+        new_dst,
+        new_reqid: None,
+        cpi: 0,
+        encap: false,
+        new_encap: false,
+    };
+    gateway.backend.update_sa(&id, &update).unwrap();
+    let sas = gateway.kernel.sas();
+    assert_eq!(sas.len(), 2);
+    let moved = sas.iter().find(|sa| sa.id.dst.ip == new_dst.ip).unwrap();
+    assert_eq!(moved.replay.oseq, 4711);
+    gateway.backend.del_sa(&SaId { dst: new_dst, ..id }, 0).unwrap();
+}
+
+#[test]
+fn keys_are_in_no_message_for_people() {
+    let spec = Child::new(PACKET_PEER, Offload::Packet).sa(true);
+    let text = format!("{spec:?}");
+    assert!(text.contains("Key(36 bytes)"), "{text}");
+    assert!(!text.contains("7, 7"), "{text}");
+}
+
+#[test]
+fn flush_leaves_an_empty_table() {
+    let gateway = Gateway::new();
+    gateway.add_child(&Child::number(PACKET_PEER, Offload::Packet, 3)).unwrap();
+    gateway.add_child(&Child::number(PLAIN_PEER, Offload::No, 4)).unwrap();
+    gateway.backend.flush_policies().unwrap();
+    gateway.backend.flush_sas().unwrap();
+    gateway.assert_empty();
+}
+
+#[test]
+fn what_charon_leaves_is_removed_at_the_end() {
+    let gateway = Gateway::new();
+    gateway.add_child(&Child::number(PACKET_PEER, Offload::Packet, 3)).unwrap();
+    gateway.backend.shutdown();
+    assert!(gateway.kernel.sas().is_empty());
+    assert!(gateway.kernel.policies().is_empty());
+    assert!(gateway.host.watched.lock().unwrap().is_empty());
+    gateway.backend.shutdown();
+}
