@@ -195,7 +195,14 @@ impl Links {
         changes.extend(compare(old.as_ref(), link));
     }
 
+    /// The kernel reports the loss before the older events that are still queued. Those would undo
+    /// what is read now, so they go first.
+    fn drain(&self) {
+        while let Ok(Some(_)) = self.events.read() {}
+    }
+
     fn resync(&self, changes: &mut Vec<LinkChange>) {
+        self.drain();
         let all = match self.read_all() {
             Ok(all) => all,
             Err(error) => {

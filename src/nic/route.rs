@@ -16,6 +16,8 @@ use crate::xfrm::{Protocol, Transport};
 const RTMSG_LEN: usize = 12;
 const RTMSG_TABLE: usize = 4;
 const RTMSG_TYPE: usize = 7;
+/// `RTM_F_LOOKUP_TABLE`: report the table that has the route; without it the kernel says "main".
+const RTM_F_LOOKUP_TABLE: u32 = 0x1000;
 /// `RTM_F_FIB_MATCH`: the entry of the table that matched, not a copy made for this destination.
 const RTM_F_FIB_MATCH: u32 = 0x2000;
 
@@ -62,7 +64,7 @@ fn request(dst: IpAddr, src: Option<IpAddr>, mark: u32, flags: u32) -> Request {
     // Family, lengths of destination and source, TOS; table, protocol, scope, type; flags.
     request.put(&[family_of(dst) as u8, bits(dst), src.map_or(0, bits), 0]);
     request.put(&[0; 4]);
-    request.put_u32(flags);
+    request.put_u32(flags | RTM_F_LOOKUP_TABLE);
     let mut address = |kind, ip| {
         let (octets, len) = ip_octets(ip);
         request.attribute(kind, &octets[..len]);

@@ -16,8 +16,8 @@ use super::request::{Attributes, Messages};
 use super::tests::{ip, sample, selector};
 use super::transport::{Protocol, Received, Transport};
 use super::{
-    Action, Kernel, PolicyKey, PolicyMessage, PolicyState, Reply, Request, SaState, Template,
-    decode_event,
+    Action, HashThresholds, Kernel, PolicyKey, PolicyMessage, PolicyState, Reply, Request, SaState,
+    Template, decode_event,
 };
 use crate::model::{Addr, Direction, Mark, Mode, Proto, Spi, TrafficSelector};
 
@@ -46,6 +46,7 @@ fn feed(kind: u16, payload: &[u8]) -> usize {
     understood += usize::from(SaState::decode(&reply).is_some());
     understood += usize::from(PolicyState::decode(&reply).is_some());
     understood += usize::from(decode_event(&reply).is_some());
+    let _ = HashThresholds::decode(&reply);
     let request = Request::new("", 0, 0);
     for flags in [0, 0x100, 0x200, 0x300] {
         let _ = read_error(flags, payload, &request);

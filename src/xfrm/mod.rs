@@ -45,7 +45,9 @@ pub use consts::{
 };
 pub use event::{Event, decode_event};
 pub use netlink::NetlinkTransport;
-pub use policy::{Action, PolicyKey, PolicyMessage, PolicyState, Template};
+pub use policy::{
+    Action, HashThresholds, PolicyKey, PolicyMessage, PolicyState, Template, Threshold,
+};
 pub use request::{Reply, Request};
 pub use sa::{Iptfs, Replay, ReplayState, SaMessage, SaMove, SaState};
 pub use transport::{EventSocket, Protocol, Received, Transport};

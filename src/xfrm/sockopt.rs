@@ -127,8 +127,10 @@ mod tests {
         let bytes = bypass_policy(libc::AF_INET6, Direction::Out);
         let policy = UserPolicyInfo::parse(&bytes).unwrap();
         // The crate's default has limits without end; the kernel does not look at them here.
-        let mut expected = UserPolicyInfo::default();
-        expected.lifetime_cfg = policy.lifetime_cfg;
+        let mut expected = UserPolicyInfo {
+            lifetime_cfg: policy.lifetime_cfg,
+            ..UserPolicyInfo::default()
+        };
         expected.selector.family = libc::AF_INET6 as u16;
         expected.direction = 1;
         assert_eq!(policy, expected);

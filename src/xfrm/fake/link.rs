@@ -280,7 +280,8 @@ impl State {
     fn route(&self, payload: &[u8]) -> Result<Reply, Refusal> {
         let bad = || Refusal::silent(libc::EINVAL);
         let family = u16::from(u8_at(payload, 0).ok_or_else(bad)?);
-        let fib_match = u32_at(payload, 8).ok_or_else(bad)? & 0x2000 != 0;
+        let flags = u32_at(payload, 8).ok_or_else(bad)?;
+        let fib_match = flags & 0x2000 != 0;
         let attributes = Attributes::behind(payload, 12);
         let dst = attributes
             .clone()
@@ -307,9 +308,15 @@ impl State {
             128
         };
         message.put(&[family as u8, len, 0, 0]);
-        message.put(&[route.table.min(252) as u8, 0, 0, route.kind]);
+        // Without RTM_F_LOOKUP_TABLE the kernel says "main", whichever it was.
+        let table = if flags & 0x1000 != 0 {
+            route.table
+        } else {
+            u32::from(libc::RT_TABLE_MAIN)
+        };
+        message.put(&[table.min(252) as u8, 0, 0, route.kind]);
         message.put_u32(0);
-        message.attribute_u32(libc::RTA_TABLE, route.table);
+        message.attribute_u32(libc::RTA_TABLE, table);
         let (octets, len) = ip_octets(if fib_match { route.dst.first() } else { dst });
         message.attribute(libc::RTA_DST, &octets[..len]);
         if let Some(src) = route.prefsrc {

@@ -64,6 +64,9 @@ pub struct Knobs {
     pub lockdown: bool,
     /// Has ethtool by generic netlink.
     pub ethtool: bool,
+    /// Built with `CONFIG_XFRM_OFFLOAD`. Without it, requests for offload are accepted, packet mode
+    /// included, and what they ask for is ignored.
+    pub xfrm_offload: bool,
 }
 
 impl Default for Knobs {
@@ -73,6 +76,7 @@ impl Default for Knobs {
             replay_by_aevent: false,
             lockdown: false,
             ethtool: true,
+            xfrm_offload: true,
         }
     }
 }
@@ -278,6 +282,8 @@ impl State {
     }
 
     fn execute_xfrm(&mut self, request: &Recorded) -> Result<Vec<Reply>, Refusal> {
+        use netlink_packet_xfrm::constants::{XFRM_MSG_GETSPDINFO, XFRM_MSG_NEWSPDINFO};
+
         use super::consts::{
             XFRM_MSG_ALLOCSPI, XFRM_MSG_DELPOLICY, XFRM_MSG_DELSA, XFRM_MSG_FLUSHPOLICY,
             XFRM_MSG_FLUSHSA, XFRM_MSG_GETAE, XFRM_MSG_GETPOLICY, XFRM_MSG_GETSA,
@@ -303,11 +309,13 @@ impl State {
             XFRM_MSG_NEWPOLICY | XFRM_MSG_UPDPOLICY => {
                 let update = request.kind == XFRM_MSG_UPDPOLICY;
                 self.spd
-                    .install(payload, update, &self.links)
+                    .install(payload, update, &knobs, &self.links)
                     .map(|()| none)
             }
             XFRM_MSG_GETPOLICY => self.spd.get(payload).map(|reply| vec![reply]),
             XFRM_MSG_DELPOLICY => self.spd.delete(payload).map(|()| none),
+            XFRM_MSG_GETSPDINFO => Ok(vec![self.spd.report_thresholds()]),
+            XFRM_MSG_NEWSPDINFO => self.spd.set_thresholds(payload).map(|()| none),
             XFRM_MSG_FLUSHPOLICY => {
                 self.spd.flush();
                 Ok(none)

@@ -331,6 +331,9 @@ impl Sad {
     ) -> Result<(), Refusal> {
         let mut sa = Sa::parse(payload)?;
         sa.verify(knobs)?;
+        if !knobs.xfrm_offload {
+            sa.attributes.retain(|(kind, _)| *kind != XFRMA_OFFLOAD_DEV);
+        }
         match sa.verify_offload(links) {
             // Crypto mode on a device that cannot: software.
             Err(Refusal { errno: 0, .. }) => {

@@ -15,7 +15,7 @@ use super::super::consts::{
 use super::super::policy::PolicyKey;
 use super::super::request::{Attributes, Reply, Request, address_bytes, u8_at, u32_at};
 use super::super::transport::Protocol;
-use super::{FakeKernel, FakeLink, Refusal};
+use super::{FakeKernel, FakeLink, Knobs, Refusal};
 use crate::model::{TrafficSelector, family_of};
 
 #[derive(Clone, PartialEq, Eq)]
@@ -104,15 +104,55 @@ impl Policy {
     }
 }
 
-#[derive(Default)]
 pub(super) struct Spd {
     policies: Vec<Policy>,
+    /// Local and remote, of IPv4 and of IPv6.
+    thresholds: [[u8; 2]; 2],
     /// The most policies of one key that were present at once, which is two if a replacement came
     /// before the removal.
     peak: usize,
 }
 
+impl Default for Spd {
+    fn default() -> Self {
+        Self {
+            policies: Vec::new(),
+            thresholds: [[32; 2], [128; 2]],
+            peak: 0,
+        }
+    }
+}
+
 impl Spd {
+    /// `xfrm_get_spdinfo`: counters, sizes, thresholds.
+    pub(super) fn report_thresholds(&self) -> Reply {
+        let mut message = Request::new("", 0x24, 0);
+        message.put_u32(0);
+        message.attribute(1, &[0; 24]);
+        message.attribute(2, &[0; 8]);
+        message.attribute(3, &self.thresholds[0]);
+        message.attribute(4, &self.thresholds[1]);
+        Reply::new(0x24, message.payload())
+    }
+
+    /// `xfrm_set_spdinfo`
+    pub(super) fn set_thresholds(&mut self, payload: &[u8]) -> Result<(), Refusal> {
+        let mut wanted = self.thresholds;
+        for (index, kind, most) in [(0, 3, 32), (1, 4, 128)] {
+            if let Some(value) = Attributes::behind(payload, 4).value_of(kind) {
+                let value: [u8; 2] = value
+                    .try_into()
+                    .map_err(|_| Refusal::silent(libc::ERANGE))?;
+                if value.iter().any(|bits| *bits > most) {
+                    return Err(Refusal::silent(libc::EINVAL));
+                }
+                wanted[index] = value;
+            }
+        }
+        self.thresholds = wanted;
+        Ok(())
+    }
+
     /// `xfrm_policy_bysel_ctx`: unlike that of an SA, the mark must be the same, mask included.
     fn find(&self, payload: &[u8]) -> Result<usize, Refusal> {
         let bad = || Refusal::silent(libc::EINVAL);
@@ -135,12 +175,13 @@ impl Spd {
         &mut self,
         payload: &[u8],
         update: bool,
+        knobs: &Knobs,
         links: &BTreeMap<u32, FakeLink>,
     ) -> Result<(), Refusal> {
         let bad = || Refusal::silent(libc::EINVAL);
         let info = payload.get(..userpolicy::LEN).ok_or_else(bad)?.to_vec();
         let attributes = Attributes::behind(payload, userpolicy::LEN);
-        let policy = Policy {
+        let mut policy = Policy {
             key: Key::parse(&info[..sel::LEN], info[userpolicy::DIR], attributes.clone())?,
             info,
             attributes: attributes
@@ -150,7 +191,14 @@ impl Spd {
         // validate_tmpl: at most XFRM_MAX_DEPTH whole templates
         let templates = policy.value(XFRMA_TMPL).map_or(0, <[u8]>::len);
         if !templates.is_multiple_of(template::LEN) || templates / template::LEN > 6 {
-            return Err(bad());
+            return Err(Refusal::invalid(
+                "Template count must be <= XFRM_MAX_DEPTH (6)",
+            ));
+        }
+        if !knobs.xfrm_offload {
+            policy
+                .attributes
+                .retain(|(kind, _)| *kind != XFRMA_OFFLOAD_DEV);
         }
         policy.verify_offload(links)?;
         let old = self.policies.iter().position(|old| old.key == policy.key);

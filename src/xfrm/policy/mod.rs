@@ -7,8 +7,10 @@
 #![forbid(unsafe_code)]
 
 mod decode;
+mod thresholds;
 
 pub(super) use decode::{label as decode_label, template_reqid};
+pub use thresholds::{HashThresholds, Threshold};
 
 use std::net::IpAddr;
 
@@ -258,6 +260,8 @@ fn request(name: &'static str, message: &XfrmMessage) -> Result<Request, KernelE
     match message {
         XfrmMessage::AddPolicy(body) | XfrmMessage::UpdatePolicy(body) => request.put_message(body),
         XfrmMessage::DeletePolicy(body) | XfrmMessage::GetPolicy(body) => request.put_message(body),
+        XfrmMessage::GetSpdInfo(body) => request.put_message(body),
+        XfrmMessage::NewSpdInfo(body) => request.put_message(body),
         // A flush without a type is one of type main.
         _ => {}
     }

@@ -275,7 +275,7 @@ fn policies_are_replaced_before_the_old_one_goes() {
     kernel
         .dump_policies(&mut |state| seen.push(state.key))
         .unwrap();
-    assert_eq!(seen, [key.clone()]);
+    assert_eq!(seen, std::slice::from_ref(&key));
     kernel.del_policy(&key).unwrap();
     kernel.new_policy(&message(&key, &second), true).unwrap();
     kernel.flush_policies().unwrap();
@@ -335,6 +335,26 @@ fn policy_offload_is_refused_as_by_the_kernel() {
     );
     let error = add(4, Direction::Fwd).unwrap_err();
     assert_eq!(error.plain_text(), Some("Cannot offload forward policy"));
+}
+
+#[test]
+fn a_kernel_without_offload_ignores_what_is_asked() {
+    let (fake, kernel) = pair();
+    fake.set_knobs(Knobs {
+        xfrm_offload: false,
+        ..Knobs::default()
+    });
+    let mut sample = sample(true);
+    sample.placement = Placement::Packet(99);
+    kernel.new_sa(&sample.message(), false).unwrap();
+    assert_eq!(fake.sas()[0].placement, Placement::Software);
+    let key = key(Direction::Out);
+    let offloaded = PolicyMessage {
+        offload: Some(99),
+        ..message(&key, &[])
+    };
+    kernel.new_policy(&offloaded, false).unwrap();
+    assert_eq!(fake.policies()[0].offload, None);
 }
 
 #[test]

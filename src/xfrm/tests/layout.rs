@@ -18,9 +18,12 @@ fn emit(message: &impl Emitable) -> Vec<u8> {
     bytes
 }
 
+/// Offset, width, and how to set all its bits.
+type Field<'a, T> = (usize, usize, &'a dyn Fn(&mut T));
+
 /// Asserts that the structure has a length, and that setting a field changes exactly the bytes from
 /// an offset on.
-fn check<T: Emitable + Default>(len: usize, fields: &[(usize, usize, &dyn Fn(&mut T))]) {
+fn check<T: Emitable + Default>(len: usize, fields: &[Field<'_, T>]) {
     let empty = emit(&T::default());
     assert_eq!(empty.len(), len);
     for (offset, width, set) in fields {

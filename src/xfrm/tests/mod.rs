@@ -10,6 +10,7 @@ mod layout;
 mod movement;
 mod policy;
 mod sa;
+mod sa_read;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};

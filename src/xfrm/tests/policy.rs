@@ -5,13 +5,17 @@ use netlink_packet_core::Emitable;
 use netlink_packet_xfrm::nlas::{
     Mark as MarkNla, SecurityCtx, UserOffloadDev, UserTemplate, XfrmAttrs,
 };
-use netlink_packet_xfrm::policy::{DelGetMessage, FlushMessage, ModifyMessage};
+use netlink_packet_xfrm::policy::{
+    DelGetMessage, FlushMessage, ModifyMessage, NewSpdInfoMessage, SpdHThresh, SpdInfoAttrs,
+};
 use netlink_packet_xfrm::{
     Address, Id, LifetimeConfig, UserPolicyId, UserPolicyInfo, UserPolicyType, XfrmMessage,
 };
 
 use super::super::consts::{XFRM_INF, XFRM_MSG_NEWPOLICY};
-use super::super::{Action, PolicyKey, PolicyMessage, PolicyState, Template};
+use super::super::{
+    Action, HashThresholds, PolicyKey, PolicyMessage, PolicyState, Template, Threshold,
+};
 use super::*;
 use crate::model::Direction;
 
@@ -290,10 +294,10 @@ fn policies_are_read_in_full() {
 #[test]
 fn policies_of_sockets_and_other_types_are_skipped() {
     let mut info = fixed();
-    assert!(decode(info.clone(), Vec::new()).is_some());
+    assert!(decode(info, Vec::new()).is_some());
     for dir in 3..=5 {
         info.direction = dir;
-        assert_eq!(decode(info.clone(), Vec::new()), None);
+        assert_eq!(decode(info, Vec::new()), None);
     }
     let sub = UserPolicyType {
         ptype: 1,
@@ -317,4 +321,56 @@ fn a_request_that_does_not_fit_is_not_sent() {
         }
     }
     assert!(wire.take().is_empty());
+}
+
+#[test]
+fn thresholds_are_written_only_if_they_change() {
+    let fake = super::super::fake::FakeKernel::new();
+    let kernel = Kernel::new(fake.clone());
+    let own = HashThresholds::default();
+    assert_eq!(kernel.hash_thresholds(), Ok(own));
+    fake.clear_requests();
+    assert_eq!(kernel.set_hash_thresholds(&own), Ok(false));
+    assert_eq!(fake.request_names(), ["XFRM_MSG_GETSPDINFO"]);
+    let wanted = HashThresholds {
+        ipv4: Threshold {
+            local: 16,
+            remote: 24,
+        },
+        ipv6: Threshold {
+            local: 48,
+            remote: 56,
+        },
+    };
+    assert_eq!(kernel.set_hash_thresholds(&wanted), Ok(true));
+    assert_eq!(kernel.hash_thresholds(), Ok(wanted));
+    let sent = &fake.requests()[2];
+    let recorded = Recorded {
+        kind: sent.kind,
+        payload: sent.payload.clone(),
+    };
+    assert_eq!(
+        recorded.decode(),
+        XfrmMessage::NewSpdInfo(NewSpdInfoMessage {
+            flags: 0,
+            nlas: vec![
+                SpdInfoAttrs::SpdIpv4HThresh(SpdHThresh {
+                    lbits: 16,
+                    rbits: 24
+                }),
+                SpdInfoAttrs::SpdIpv6HThresh(SpdHThresh {
+                    lbits: 48,
+                    rbits: 56
+                }),
+            ],
+        })
+    );
+    let mut wrong = wanted;
+    wrong.ipv4.local = 33;
+    assert_eq!(
+        kernel.set_hash_thresholds(&wrong).unwrap_err().errno,
+        libc::EINVAL
+    );
+    let kernel = Kernel::new(Wire::new(Some((0x24, vec![0; 4]))));
+    assert_eq!(kernel.hash_thresholds().unwrap_err().errno, libc::EBADMSG);
 }

@@ -1,31 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The real transport: blocking netlink sockets.
 //!
-//! Owns the sockets. A caller takes one out of a pool for the length of its request and so shares
-//! it with nobody; the pool's lock is held only to take it and to put it back. A socket on which
+//! Owns the pool of sockets (`socket` makes them, `events` is the other kind) and what is asked
+//! again. A caller takes one out of a pool for the length of its request and so shares it with
+//! nobody; the pool's lock is held only to take it and to put it back. A socket on which
 //! anything unexpected happened is closed instead, so that no late answer meets another request.
 //! Called through [`Transport`]. Must not know what a message means; must wipe what it received,
 //! since SAs are reported with their keys.
+#![deny(unsafe_code)]
 
-use std::collections::VecDeque;
+mod events;
+mod socket;
+
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use netlink_sys::{Socket, SocketAddr, protocols};
-use zeroize::Zeroize;
-
+use self::events::NetlinkEvents;
+use self::socket::{Channel, TIMEOUT, errno_of, open};
 use super::ack::{read_done, read_error};
-use super::consts::NLMSG_HDRLEN;
 use super::request::{Messages, Reply, Request};
 use super::sockopt;
-use super::transport::{EventSocket, Protocol, Received, Transport};
+use super::transport::{EventSocket, Protocol, Transport};
 use crate::error::KernelError;
 
-/// How long an answer may take. Programming a NIC takes milliseconds, but all requests of a network
-/// namespace queue up in the kernel.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// Pauses before a request that was answered by `EBUSY` is sent again: a driver holds a lock of its
 /// own for a moment (mlx5: the eswitch's). Together below half a second.
 const BUSY_PAUSES: [Duration; 5] = [
@@ -39,8 +38,6 @@ const BUSY_PAUSES: [Duration; 5] = [
 const DUMP_TRIES: usize = 5;
 /// Sockets kept per protocol. charon has 16 threads by default.
 const IDLE_MAX: usize = 16;
-/// Large enough for any datagram: the kernel fills at most 32 KiB per datagram of a dump.
-const BUFFER_LEN: usize = 65536;
 /// Receive buffer of event sockets, as large as kernel-netlink's.
 const EVENT_BUFFER: i32 = 8 << 20;
 
@@ -52,130 +49,6 @@ const NLM_F_DUMP_INTR: u16 = libc::NLM_F_DUMP_INTR as u16;
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing can panic while one of these locks is held in a way that leaves half a change.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn errno_of(error: &io::Error) -> i32 {
-    error.raw_os_error().unwrap_or(libc::EIO)
-}
-
-/// A receive buffer that remembers how much of it must be wiped.
-struct Buffer {
-    bytes: Vec<u8>,
-    used: usize,
-}
-
-impl Buffer {
-    fn new() -> Self {
-        Self {
-            bytes: vec![0; BUFFER_LEN],
-            used: 0,
-        }
-    }
-
-    /// One datagram of the kernel. `flags` are those of recv(2).
-    fn receive(&mut self, socket: &Socket, flags: i32) -> io::Result<&[u8]> {
-        loop {
-            self.wipe();
-            let received = socket.recv_from(&mut &mut self.bytes[..], flags | libc::MSG_TRUNC);
-            let (len, sender) = match received {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                other => other?,
-            };
-            self.used = len.min(self.bytes.len());
-            // Any process may send to a netlink socket; port 0 is the kernel.
-            if sender.port_number() != 0 {
-                continue;
-            }
-            if len > self.bytes.len() {
-                return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
-            }
-            return Ok(&self.bytes[..self.used]);
-        }
-    }
-
-    fn wipe(&mut self) {
-        self.bytes[..self.used].zeroize();
-        self.used = 0;
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        self.wipe();
-    }
-}
-
-fn open(protocol: Protocol) -> io::Result<Socket> {
-    let number = match protocol {
-        Protocol::Xfrm => protocols::NETLINK_XFRM,
-        Protocol::Route => protocols::NETLINK_ROUTE,
-        Protocol::Generic => protocols::NETLINK_GENERIC,
-    };
-    let mut socket = Socket::new(number)?;
-    socket.bind_auto()?;
-    Ok(socket)
-}
-
-/// A socket for requests, used by one caller at a time.
-struct Channel {
-    socket: Socket,
-    sequence: u32,
-    buffer: Buffer,
-}
-
-impl Channel {
-    fn open(protocol: Protocol) -> io::Result<Self> {
-        let socket = open(protocol)?;
-        socket.connect(&SocketAddr::new(0, 0))?;
-        // Kernels that lack these only give shorter errors.
-        let _ = socket.set_ext_ack(true);
-        let _ = socket.set_cap_ack(true);
-        sockopt::set_timeouts(socket.as_raw_fd(), TIMEOUT)?;
-        Ok(Self {
-            socket,
-            sequence: 0,
-            buffer: Buffer::new(),
-        })
-    }
-
-    /// Sends a request with a sequence number of its own, which is returned.
-    fn send(&mut self, request: &Request, flags: u16) -> io::Result<u32> {
-        self.sequence = self.sequence.wrapping_add(1);
-        let bytes = request.bytes();
-        let mut header = [0; NLMSG_HDRLEN];
-        header[..4].copy_from_slice(&(bytes.len() as u32).to_ne_bytes());
-        header[4..6].copy_from_slice(&request.kind().to_ne_bytes());
-        header[6..8].copy_from_slice(&(request.flags() | flags).to_ne_bytes());
-        header[8..12].copy_from_slice(&self.sequence.to_ne_bytes());
-        let payload = request.payload();
-        let mut parts = [
-            libc::iovec {
-                iov_base: header.as_mut_ptr().cast(),
-                iov_len: header.len(),
-            },
-            libc::iovec {
-                iov_base: payload.as_ptr().cast_mut().cast(),
-                iov_len: payload.len(),
-            },
-        ];
-        loop {
-            // SAFETY: msghdr is a C struct for which all zeroes is valid (no address, no control
-            // data).
-            let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-            message.msg_iov = parts.as_mut_ptr();
-            message.msg_iovlen = parts.len() as _;
-            // SAFETY: `message` points at two parts that describe `header` and `payload`, all of
-            // which outlive the call; sendmsg(2) only reads them. The descriptor is ours.
-            let sent = unsafe { libc::sendmsg(self.socket.as_raw_fd(), &message, 0) };
-            if sent >= 0 {
-                return Ok(self.sequence);
-            }
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
-            }
-        }
-    }
 }
 
 /// The sockets of one protocol that nobody uses at the moment.
@@ -459,58 +332,7 @@ impl Transport for NetlinkTransport {
         for group in groups {
             socket.add_membership(*group).map_err(fail)?;
         }
-        Ok(Box::new(NetlinkEvents {
-            socket,
-            pending: Mutex::new(VecDeque::new()),
-            buffer: Mutex::new(None),
-        }))
-    }
-}
-
-/// A socket joined to multicast groups.
-struct NetlinkEvents {
-    socket: Socket,
-    /// Messages of the last datagram that were not asked for yet.
-    pending: Mutex<VecDeque<Reply>>,
-    /// The receive buffer while nobody uses it.
-    buffer: Mutex<Option<Buffer>>,
-}
-
-impl EventSocket for NetlinkEvents {
-    fn fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
-    }
-
-    fn read(&self) -> Result<Option<Received>, KernelError> {
-        loop {
-            if let Some(reply) = lock(&self.pending).pop_front() {
-                return Ok(Some(Received::Message(reply)));
-            }
-            let mut buffer = lock(&self.buffer).take().unwrap_or_else(Buffer::new);
-            let mut replies = VecDeque::new();
-            let result = buffer
-                .receive(&self.socket, libc::MSG_DONTWAIT)
-                .map(|datagram| {
-                    replies.extend(
-                        Messages::new(datagram)
-                            .filter(|raw| {
-                                !matches!(raw.kind, NLMSG_ERROR | NLMSG_DONE | NLMSG_NOOP)
-                            })
-                            .map(|raw| Reply::new(raw.kind, raw.payload)),
-                    );
-                });
-            buffer.wipe();
-            *lock(&self.buffer) = Some(buffer);
-            match result.as_ref().map_err(errno_of) {
-                Ok(()) => lock(&self.pending).append(&mut replies),
-                Err(libc::EAGAIN) => return Ok(None),
-                // A datagram too large for us is lost just like one too large for the kernel.
-                Err(libc::ENOBUFS | libc::EMSGSIZE) => return Ok(Some(Received::Overrun)),
-                Err(errno) => {
-                    return Err(KernelError::new("reading kernel events", errno));
-                }
-            }
-        }
+        Ok(Box::new(NetlinkEvents::new(socket)))
     }
 }
 
@@ -562,15 +384,5 @@ mod tests {
         assert_eq!((other.errno, other.text), (libc::EBADF, None));
         let missing = open_error(Protocol::Xfrm, "X", &error(libc::EPROTONOSUPPORT));
         assert!(missing.text.unwrap().contains("xfrm_user"));
-    }
-
-    #[test]
-    fn a_buffer_forgets_what_it_held() {
-        let mut buffer = Buffer::new();
-        buffer.bytes[..40].fill(0xee);
-        buffer.used = 40;
-        buffer.wipe();
-        assert!(buffer.bytes.iter().all(|byte| *byte == 0));
-        assert_eq!(buffer.used, 0);
     }
 }

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! One netlink socket: opening it, sending a request on it, receiving datagrams of the kernel.
+//!
+//! Owns the system calls of the transport. Called by `netlink/mod.rs` and `events.rs`. Must wipe what
+//! it received, since SAs are reported with their keys, and must not copy what it sends.
+#![allow(
+    unsafe_code,
+    reason = "sendmsg(2) with a header apart, so that keys are not copied"
+)]
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use netlink_sys::{Socket, SocketAddr, protocols};
+use zeroize::Zeroize;
+
+use super::super::consts::NLMSG_HDRLEN;
+use super::super::request::Request;
+use super::super::sockopt;
+use super::super::transport::Protocol;
+
+/// How long an answer may take. Programming a NIC takes milliseconds, but all requests of a network
+/// namespace queue up in the kernel.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+/// Large enough for any datagram: the kernel fills at most 32 KiB per datagram of a dump.
+const BUFFER_LEN: usize = 65536;
+
+pub(super) fn errno_of(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
+}
+
+/// A receive buffer that remembers how much of it must be wiped.
+pub(super) struct Buffer {
+    bytes: Vec<u8>,
+    used: usize,
+}
+
+impl Buffer {
+    pub(super) fn new() -> Self {
+        Self {
+            bytes: vec![0; BUFFER_LEN],
+            used: 0,
+        }
+    }
+
+    /// One datagram of the kernel. `flags` are those of recv(2).
+    pub(super) fn receive(&mut self, socket: &Socket, flags: i32) -> io::Result<&[u8]> {
+        loop {
+            self.wipe();
+            let received = socket.recv_from(&mut &mut self.bytes[..], flags | libc::MSG_TRUNC);
+            let (len, sender) = match received {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            self.used = len.min(self.bytes.len());
+            // Any process may send to a netlink socket; port 0 is the kernel.
+            if sender.port_number() != 0 {
+                continue;
+            }
+            if len > self.bytes.len() {
+                return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+            }
+            return Ok(&self.bytes[..self.used]);
+        }
+    }
+
+    pub(super) fn wipe(&mut self) {
+        self.bytes[..self.used].zeroize();
+        self.used = 0;
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
+
+pub(super) fn open(protocol: Protocol) -> io::Result<Socket> {
+    let number = match protocol {
+        Protocol::Xfrm => protocols::NETLINK_XFRM,
+        Protocol::Route => protocols::NETLINK_ROUTE,
+        Protocol::Generic => protocols::NETLINK_GENERIC,
+    };
+    let mut socket = Socket::new(number)?;
+    socket.bind_auto()?;
+    Ok(socket)
+}
+
+/// A socket for requests, used by one caller at a time.
+pub(super) struct Channel {
+    pub(super) socket: Socket,
+    sequence: u32,
+    pub(super) buffer: Buffer,
+}
+
+impl Channel {
+    pub(super) fn open(protocol: Protocol) -> io::Result<Self> {
+        let socket = open(protocol)?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        // Kernels that lack these only give shorter errors.
+        let _ = socket.set_ext_ack(true);
+        let _ = socket.set_cap_ack(true);
+        sockopt::set_timeouts(socket.as_raw_fd(), TIMEOUT)?;
+        Ok(Self {
+            socket,
+            sequence: 0,
+            buffer: Buffer::new(),
+        })
+    }
+
+    /// Sends a request with a sequence number of its own, which is returned.
+    pub(super) fn send(&mut self, request: &Request, flags: u16) -> io::Result<u32> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let bytes = request.bytes();
+        let mut header = [0; NLMSG_HDRLEN];
+        header[..4].copy_from_slice(&(bytes.len() as u32).to_ne_bytes());
+        header[4..6].copy_from_slice(&request.kind().to_ne_bytes());
+        header[6..8].copy_from_slice(&(request.flags() | flags).to_ne_bytes());
+        header[8..12].copy_from_slice(&self.sequence.to_ne_bytes());
+        let payload = request.payload();
+        let mut parts = [
+            libc::iovec {
+                iov_base: header.as_mut_ptr().cast(),
+                iov_len: header.len(),
+            },
+            libc::iovec {
+                iov_base: payload.as_ptr().cast_mut().cast(),
+                iov_len: payload.len(),
+            },
+        ];
+        loop {
+            // SAFETY: msghdr is a C struct for which all zeroes is valid (no address, no control
+            // data).
+            let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+            message.msg_iov = parts.as_mut_ptr();
+            message.msg_iovlen = parts.len() as _;
+            // SAFETY: `message` points at two parts that describe `header` and `payload`, all of
+            // which outlive the call; sendmsg(2) only reads them. The descriptor is ours.
+            let sent = unsafe { libc::sendmsg(self.socket.as_raw_fd(), &message, 0) };
+            if sent >= 0 {
+                return Ok(self.sequence);
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_forgets_what_it_held() {
+        let mut buffer = Buffer::new();
+        buffer.bytes[..40].fill(0xee);
+        buffer.used = 40;
+        buffer.wipe();
+        assert!(buffer.bytes.iter().all(|byte| *byte == 0));
+        assert_eq!(buffer.used, 0);
+    }
+}
