@@ -5,7 +5,6 @@
  * and the notifier chains. It must not know of ESP.
  */
 #include <linux/module.h>
-#include <linux/vmalloc.h>
 #include <net/netevent.h>
 #include <net/rtnetlink.h>
 
@@ -23,7 +22,7 @@ LIST_HEAD(vnic_devs);
 static u32 vnic_next_id;
 static u32 vnic_next_pair;
 
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
+#ifdef VNIC_STATE_OPS_NAME_DEV
 static void ops_state_delete(struct net_device *dev, struct xfrm_state *x)
 {
 	vnic_state_delete(x);
@@ -45,7 +44,7 @@ static int ops_state_add(struct xfrm_state *x, struct netlink_ext_ack *extack)
 #define ops_state_free		vnic_state_free
 #endif
 
-const struct xfrmdev_ops vnic_xfrmdev_ops = {
+static const struct xfrmdev_ops vnic_xfrmdev_ops = {
 	.xdo_dev_state_add		= ops_state_add,
 	.xdo_dev_state_delete		= ops_state_delete,
 	.xdo_dev_state_free		= ops_state_free,
@@ -191,7 +190,7 @@ static const struct net_device_ops vnic_ops = {
 	.ndo_setup_tc		= vnic_setup_tc,
 };
 
-bool vnic_is_vnic(const struct net_device *dev)
+static bool is_vnic(const struct net_device *dev)
 {
 	return dev->netdev_ops == &vnic_ops;
 }
@@ -204,7 +203,9 @@ static void vnic_setup(struct net_device *dev)
 	dev->xfrmdev_ops = &vnic_xfrmdev_ops;
 	dev->priv_flags &= ~IFF_TX_SKB_SHARING;
 	dev->priv_flags |= IFF_LIVE_ADDR_CHANGE | IFF_NO_QUEUE;
-	dev->lltx = true;
+	/* Not lockless: a port sends in the order in which it numbers. Two CPUs
+	 * that overtake each other would fall out of the replay window.
+	 */
 	dev->hw_features = VNIC_HW_FEATURES | NETIF_F_HW_TC;
 	dev->features = VNIC_HW_FEATURES | NETIF_F_HW_TC | NETIF_F_HW_ESP;
 	dev->hw_enc_features = VNIC_HW_FEATURES | NETIF_F_HW_ESP;
@@ -426,7 +427,7 @@ static int vnic_netdev_event(struct notifier_block *nb, unsigned long event,
 {
 	struct net_device *dev = netdev_notifier_info_to_dev(ptr);
 
-	if (vnic_is_vnic(dev) &&
+	if (is_vnic(dev) &&
 	    (event == NETDEV_CHANGENAME || event == NETDEV_REGISTER))
 		vnic_debugfs_rename(netdev_priv(dev));
 	return NOTIFY_DONE;
