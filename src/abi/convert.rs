@@ -445,3 +445,6 @@ pub(super) fn socket(fd: i32, family: i32) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@
 )]
 
 use std::ffi::{CStr, c_char};
+use std::fmt;
 use std::sync::Arc;
 
 use super::c;
@@ -27,7 +28,7 @@ use super::{hostlog, watch};
 use crate::backend::Backend;
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::model::Proto;
+use crate::model::{PolicyId, Proto};
 
 /// What `struct fs_backend *` points to.
 struct Instance {
@@ -51,6 +52,26 @@ fn outcome(result: Result<()>) -> i32 {
     match result {
         Ok(()) => c::FS_SUCCESS as i32,
         Err(error) => code(&error) as i32,
+    }
+}
+
+/// Says which object an argument that makes no sense belongs to.
+fn of<T>(what: &impl fmt::Display, result: Result<T>) -> Result<T> {
+    result.map_err(|error| Error::Invalid(format!("{what}: {error}")))
+}
+
+/// A policy, for a message.
+struct Named<'a>(&'a PolicyId);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PolicyId {
+            dir,
+            src_ts,
+            dst_ts,
+            ..
+        } = self.0;
+        write!(f, "policy {src_ts} === {dst_ts} {dir}")
     }
 }
 
@@ -242,7 +263,7 @@ pub(super) unsafe extern "C" fn add_sa(
     unsafe {
         method("add_sa", backend, Access::Extends, |core| {
             let id = convert::sa_id(id)?;
-            let spec = convert::sa_spec(data)?;
+            let spec = of(&id, convert::sa_spec(data))?;
             #[cfg(feature = "boundary")]
             super::boundary::provoke(&spec.name);
             Ok(outcome(core.add_sa(&id, &spec)))
@@ -259,7 +280,7 @@ pub(super) unsafe extern "C" fn update_sa(
     unsafe {
         method("update_sa", backend, Access::Extends, |core| {
             let id = convert::sa_id(id)?;
-            let update = convert::sa_update(data)?;
+            let update = of(&id, convert::sa_update(data))?;
             Ok(outcome(core.update_sa(&id, &update)))
         })
     }
@@ -320,7 +341,7 @@ pub(super) unsafe extern "C" fn add_policy(
     unsafe {
         method("add_policy", backend, Access::Extends, |core| {
             let id = convert::policy_id(id)?;
-            let spec = convert::policy_spec(data)?;
+            let spec = of(&Named(&id), convert::policy_spec(data))?;
             #[cfg(feature = "boundary")]
             super::boundary::provoke(&spec.name);
             Ok(outcome(core.add_policy(&id, &spec)))
@@ -355,7 +376,7 @@ pub(super) unsafe extern "C" fn del_policy(
     unsafe {
         method("del_policy", backend, Access::Any, |core| {
             let id = convert::policy_id(id)?;
-            let spec = convert::policy_spec(data)?;
+            let spec = of(&Named(&id), convert::policy_spec(data))?;
             Ok(outcome(core.del_policy(&id, &spec)))
         })
     }

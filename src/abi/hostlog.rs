@@ -9,7 +9,8 @@
 //! are 1 for what an operator must see, 2 for a line per operation, 3 for messages in detail.
 
 use std::ffi::{CString, c_char};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
@@ -18,9 +19,9 @@ use super::c;
 /// Type of `fs_host.log`.
 pub(super) type LogFunction = unsafe extern "C" fn(u32, i32, *const c_char);
 
-/// The function of the last instance, as an address; 0 before the first. It is code of the shim,
-/// which is never unmapped, so that it may be called whenever it is set.
-static FUNCTION: AtomicUsize = AtomicUsize::new(0);
+/// The function of the last instance; NULL before the first. It is code of the shim, which is never
+/// unmapped, so that it may be called whenever it is set.
+static FUNCTION: AtomicPtr<()> = AtomicPtr::new(null_mut());
 
 struct HostLog;
 
@@ -30,7 +31,7 @@ static LOGGER: HostLog = HostLog;
 /// process: if somebody else was first (a test does that), their logger stays, and nothing is lost
 /// but charon's log.
 pub(super) fn install(function: LogFunction) {
-    FUNCTION.store(function as usize, Ordering::Release);
+    FUNCTION.store(function as *mut (), Ordering::Release);
     if log::set_logger(&LOGGER).is_ok() {
         log::set_max_level(LevelFilter::Trace);
     }
@@ -58,17 +59,17 @@ fn c_text(text: String) -> CString {
 
 impl Log for HostLog {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
-        FUNCTION.load(Ordering::Acquire) != 0
+        !FUNCTION.load(Ordering::Acquire).is_null()
     }
 
     fn log(&self, record: &Record<'_>) {
         let address = FUNCTION.load(Ordering::Acquire);
-        if address == 0 {
+        if address.is_null() {
             return;
         }
-        // SAFETY: The only value ever stored besides 0 is a LogFunction, and function pointers are
-        // as wide as usize on every platform with XFRM.
-        let function = unsafe { std::mem::transmute::<usize, LogFunction>(address) };
+        // SAFETY: The only value ever stored besides NULL is a LogFunction, and pointers to
+        // functions are as wide as others on every platform with XFRM.
+        let function = unsafe { std::mem::transmute::<*mut (), LogFunction>(address) };
         let text = c_text(record.args().to_string());
         // SAFETY: The text is NUL terminated and outlives the call, which only reads it.
         unsafe { function(c::FS_LOG_KNL, level_of(record.metadata()), text.as_ptr()) };

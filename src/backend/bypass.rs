@@ -123,6 +123,7 @@ impl PortBypass {
             .flat_map(|port| port.keys(ifindex))
             .try_for_each(|key| {
                 add(&core.kernel, &key, Some(ifindex))?;
+                core.check_honoured(&key)?;
                 installed.push(key);
                 Ok(())
             });

@@ -10,6 +10,7 @@
 mod bypass;
 mod device;
 mod fallback;
+mod honoured;
 mod links;
 mod policy;
 mod routes;
@@ -33,6 +34,7 @@ use crate::spd::Spd;
 use crate::xfrm::{Kernel, NetlinkTransport, PolicyKey, Transport, sockopt};
 
 use bypass::PortBypass;
+use honoured::Honoured;
 use links::LinkWatch;
 use units::Units;
 
@@ -59,6 +61,7 @@ pub(crate) struct Core {
     units: Units,
     links: Links,
     bypass: PortBypass,
+    honoured: Honoured,
     /// Offloaded PASS and DROP policies: few, and to be kept in front of others.
     shunts: Mutex<Vec<PolicyKey>>,
 }
@@ -97,6 +100,7 @@ impl Backend {
             units: Units::default(),
             links,
             bypass: PortBypass::default(),
+            honoured: Honoured::default(),
             shunts: Mutex::default(),
         });
         let link_watch = Arc::new(LinkWatch::new(Arc::clone(&core)));

@@ -301,7 +301,11 @@ impl Core {
                 self.kernel.new_policy(&message, true)
             }
             result => result,
-        };
+        }
+        .and_then(|()| match offload {
+            None => Ok(()),
+            Some(_) => self.check_honoured(turn.key()),
+        });
         let released = match &result {
             Ok(()) => {
                 turn.entry.installed = Some(Installed { offload, reqid });
@@ -313,6 +317,15 @@ impl Core {
             self.bypass.leave(&self.kernel, ifindex);
         }
         result
+    }
+
+    /// For a policy that was just sent to a NIC.
+    pub(super) fn check_honoured(&self, key: &PolicyKey) -> std::result::Result<(), KernelError> {
+        self.honoured.check(
+            "XFRM_MSG_NEWPOLICY",
+            || Ok(self.kernel.get_policy(key)?.offload.is_some()),
+            || self.kernel.del_policy(key),
+        )
     }
 
     /// Installs a policy again that the kernel flushed with its device.

@@ -177,7 +177,16 @@ impl Core {
                 self.kernel.new_sa(&message, false)
             }
             result => result,
+        }?;
+        if !placement.is_packet() {
+            return Ok(());
         }
+        let (key, src) = (id.key(), id.src.ip);
+        self.honoured.check(
+            "XFRM_MSG_NEWSA",
+            || Ok(self.kernel.get_sa(&key, src)?.placement.is_packet()),
+            || self.kernel.del_sa(&key, src),
+        )
     }
 
     /// XFRM puts an SA into software without a word if the driver says EOPNOTSUPP in crypto mode

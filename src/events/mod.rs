@@ -86,8 +86,9 @@ impl Events {
     }
 
     fn expire(&self, key: &SaKey, hard: bool) {
-        // charon has no job for an expired IPComp SA: it goes with its ESP SA.
-        if matches!(key.proto, Proto::Esp | Proto::Ah) {
+        // charon has no job for an expired IPComp SA: it goes with its ESP SA. A larval SA that never
+        // got an SPI expires too (net/xfrm/xfrm_user.c: xfrm_alloc_userspi after a failure).
+        if matches!(key.proto, Proto::Esp | Proto::Ah) && key.spi.0 != 0 {
             log::debug!(
                 "received {} expire for {} SPI {} to {}",
                 if hard { "hard" } else { "soft" },

@@ -164,6 +164,10 @@ const REMEDIES: &[(&str, &str)] = &[
     ("SA table is full", FULL),
     ("policy table is full", FULL),
     (
+        "the kernel ignores the request for offload",
+        "it needs a kernel with CONFIG_XFRM_OFFLOAD",
+    ),
+    (
         "no IPsec offload",
         "use a NIC with packet offload (ConnectX-6 Dx, ConnectX-7 or later) for the route to the \
          peer, or set hw_offload = auto or no",

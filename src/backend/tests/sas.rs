@@ -77,6 +77,32 @@ fn a_refusal_of_the_driver_is_told_in_its_words_with_a_remedy() {
 }
 
 #[test]
+fn a_kernel_that_ignores_offload_is_found_out() {
+    let gateway = Gateway::new();
+    gateway.kernel.set_knobs(crate::xfrm::fake::Knobs {
+        xfrm_offload: false,
+        ..Default::default()
+    });
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    let text = line(gateway.add_child(&child));
+    assert!(text.contains("CONFIG_XFRM_OFFLOAD"), "{text}");
+    gateway.delete_child(&child);
+    gateway.assert_empty();
+    let trap = line(gateway.add_policies(&child));
+    assert!(trap.contains("CONFIG_XFRM_OFFLOAD"), "{trap}");
+    gateway.delete_child(&child);
+    gateway.assert_empty();
+    let auto = Child::new(PACKET_PEER, Offload::Auto);
+    gateway.add_child(&auto).unwrap();
+    assert_eq!(
+        gateway.placements(),
+        (vec![Placement::Software; 2], vec![None; 2])
+    );
+    gateway.delete_child(&auto);
+    gateway.assert_empty();
+}
+
+#[test]
 fn rules_of_the_interface_are_checked_before_the_kernel_is_asked() {
     let gateway = Gateway::new();
     for (child, want) in [
