@@ -174,8 +174,8 @@ struct fs_sa {
 	struct fs_ts_list dst_ts;
 	/** NUL terminated or NULL */
 	const char *interface;
-	/** connection and unique ID of the calling thread's IKE_SA ("gw-gw[3]"), NUL terminated or NULL:
-	 *  for messages */
+	/** connection and unique ID of the calling thread's IKE_SA ("gw-gw[3]"), NUL terminated or
+	 *  NULL: for messages */
 	const char *name;
 	struct fs_chunk enc_key;
 	struct fs_chunk int_key;
@@ -207,8 +207,8 @@ struct fs_sa {
 	uint8_t update;
 };
 
-/** kernel_ipsec_update_sa_t. What 6.1.0 adds about the SA (mode, direction, offload) is what the core
- *  knows of it already; older versions do not say it at all. */
+/** kernel_ipsec_update_sa_t. What 6.1.0 adds about the SA (mode, direction, offload) is what the
+ *  core knows of it already; older versions do not say it at all. */
 struct fs_update_sa {
 	struct fs_addr new_src;
 	struct fs_addr new_dst;
@@ -303,7 +303,8 @@ struct fs_host {
 	/** settings below charon.: "plugins.kernel-fastswan.x", "install_routes" */
 	bool (*get_bool)(const char *key, bool fallback);
 	int64_t (*get_int)(const char *key, int64_t fallback);
-	/** copies at most size - 1 bytes and a NUL; returns the length of the whole value, or -1 if unset */
+	/** copies at most size - 1 bytes and a NUL; returns the length of the whole value, or -1 if
+	 *  unset */
 	int64_t (*get_str)(const char *key, char *buf, size_t size);
 
 	/** charon->kernel events; see kernel_interface.h */

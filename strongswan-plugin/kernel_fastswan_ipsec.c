@@ -19,9 +19,15 @@
 typedef struct private_kernel_fastswan_ipsec_t private_kernel_fastswan_ipsec_t;
 
 /**
- * Room for the name of a connection with its unique ID
+ * Room for the names of CHILD_SAs and of their connection with its unique ID
  */
 #define NAME_SIZE 256
+
+/**
+ * So many CHILD_SAs of a connection are looked at for a name, so that its cost
+ * does not grow with the configuration
+ */
+#define MAX_CHILDREN 64
 
 /**
  * Private data of a kernel_fastswan_ipsec_t
@@ -255,22 +261,81 @@ static struct fs_ts_list from_list(linked_list_t *list)
 }
 
 /**
- * Get the name of the calling thread's IKE_SA. The CHILD_SA's is not known
- * here: charon does not say which one it works on.
+ * Write the names of the CHILD_SAs a connection may be working on, as "a|b of ".
+ * charon does not say which one it is: it is one with the same offload mode,
+ * which usually leaves a single name.
  *
+ * @param peer_cfg		connection
+ * @param hw_offload	offload mode of the CHILD_SA
+ * @param buf			room for the names, NAME_SIZE bytes
+ * @return				number of characters written
+ */
+static size_t add_child_names(peer_cfg_t *peer_cfg, hw_offload_t hw_offload,
+							  char *buf)
+{
+	enumerator_t *enumerator;
+	child_cfg_t *child_cfg;
+	size_t len = 0, name_len;
+	int seen = 0;
+	char *name;
+
+	enumerator = peer_cfg->create_child_cfg_enumerator(peer_cfg);
+	while (seen++ < MAX_CHILDREN &&
+		   enumerator->enumerate(enumerator, &child_cfg))
+	{
+		name = child_cfg->get_name(child_cfg);
+		name_len = strlen(name);
+		if (child_cfg->get_hw_offload(child_cfg) != hw_offload)
+		{
+			continue;
+		}
+		/* leave half of the room to the connection */
+		if (len + name_len + strlen("| of ") >= NAME_SIZE / 2)
+		{
+			break;
+		}
+		if (len)
+		{
+			buf[len++] = '|';
+		}
+		memcpy(buf + len, name, name_len);
+		len += name_len;
+	}
+	enumerator->destroy(enumerator);
+
+	if (len)
+	{
+		memcpy(buf + len, " of ", strlen(" of "));
+		len += strlen(" of ");
+	}
+	return len;
+}
+
+/**
+ * Get the name of the CHILD_SA that the calling thread works on, and of its
+ * connection: "net of home[1]".
+ *
+ * @param hw_offload	offload mode of the CHILD_SA
  * @param buf			room for the name, NAME_SIZE bytes
  * @return				buf, NULL if no IKE_SA is being worked on
  */
-static const char *get_name(char *buf)
+static const char *get_name(hw_offload_t hw_offload, char *buf)
 {
+	peer_cfg_t *peer_cfg;
 	ike_sa_t *ike_sa;
+	size_t len = 0;
 
 	ike_sa = charon->bus ? charon->bus->get_sa(charon->bus) : NULL;
 	if (!ike_sa)
 	{
 		return NULL;
 	}
-	snprintf(buf, NAME_SIZE, "%s[%u]", ike_sa->get_name(ike_sa),
+	peer_cfg = ike_sa->get_peer_cfg(ike_sa);
+	if (peer_cfg)
+	{
+		len = add_child_names(peer_cfg, hw_offload, buf);
+	}
+	snprintf(buf + len, NAME_SIZE - len, "%s[%u]", ike_sa->get_name(ike_sa),
 			 ike_sa->get_unique_id(ike_sa));
 	return buf;
 }
@@ -443,7 +508,7 @@ METHOD(kernel_ipsec_t, add_sa, status_t,
 		.src_ts = src_ts,
 		.dst_ts = dst_ts,
 		.interface = data->interface,
-		.name = get_name(name),
+		.name = get_name(data->hw_offload, name),
 		.enc_key = fastswan_from_chunk(data->enc_key),
 		.int_key = fastswan_from_chunk(data->int_key),
 		.label = fastswan_from_label(data->label),
@@ -582,7 +647,8 @@ METHOD(kernel_ipsec_t, add_policy, status_t,
 	return to_status(ops->add_policy(this->backend,
 									 from_policy_id(id, &flat_id),
 									 from_policy(data, &policy,
-												 get_name(name))));
+										data ? get_name(data->hw_offload, name)
+											 : NULL)));
 }
 
 METHOD(kernel_ipsec_t, query_policy, status_t,
@@ -613,7 +679,8 @@ METHOD(kernel_ipsec_t, del_policy, status_t,
 	return to_status(ops->del_policy(this->backend,
 									 from_policy_id(id, &flat_id),
 									 from_policy(data, &policy,
-												 get_name(name))));
+										data ? get_name(data->hw_offload, name)
+											 : NULL)));
 }
 
 METHOD(kernel_ipsec_t, flush_policies, status_t,

@@ -25,66 +25,75 @@ fn folder() -> PathBuf {
     folder
 }
 
-fn run(command: &mut Command) -> Output {
+fn run(command: &mut Command) -> Result<Output, String> {
     let output = command
         .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(
-        output.status.success(),
+        .map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    Err(format!(
         "{command:?}: {}\n{}\n{}",
         output.status,
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
-    );
-    output
+    ))
 }
 
-/// The library with feature `boundary`, built in a folder of its own so that it neither waits for
-/// nor disturbs the build that runs this test.
-fn library() -> PathBuf {
-    let target = folder().join("target");
+/// The library with feature `boundary`. It is built where this test was built, so that nothing but
+/// the library itself is compiled once more.
+fn library() -> Result<PathBuf, String> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("..");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     run(Command::new(cargo)
         .current_dir(root())
         .args(["rustc", "--quiet", "--lib", "--crate-type", "staticlib"])
         .args(["--features", "boundary"])
         .arg("--target-dir")
-        .arg(&target));
-    target.join("debug/libfastswan.a")
+        .arg(&target))?;
+    let library = folder().join("libfastswan.a");
+    std::fs::copy(target.join("debug/libfastswan.a"), &library)
+        .map_err(|error| format!("no library in {}: {error}", target.display()))?;
+    Ok(library)
 }
 
-/// The program, built once per run of the tests.
+/// The program, built once per run of the tests; what failed, also only once.
 fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let program = folder().join("boundary");
-        let sources = root().join("tests/boundary");
-        let files = [
-            "main.c",
-            "samples.c",
-            "host.c",
-            "valid.c",
-            "hostile.c",
-            "garbage.c",
-            "behaviour.c",
-        ];
-        run(Command::new("gcc")
-            .args(["-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"])
-            .args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])
-            .arg("-fno-omit-frame-pointer")
-            .arg("-I")
-            .arg(root().join("include"))
-            .args(files.map(|file| sources.join(file)))
-            .arg(library())
-            .args(["-lpthread", "-ldl", "-lm", "-lgcc_s"])
-            .arg("-o")
-            .arg(&program));
-        program
-    })
+    static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    match PROGRAM.get_or_init(build) {
+        Ok(program) => program,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn build() -> Result<PathBuf, String> {
+    let program = folder().join("boundary");
+    let sources = root().join("tests/boundary");
+    let files = [
+        "main.c",
+        "samples.c",
+        "host.c",
+        "valid.c",
+        "hostile.c",
+        "garbage.c",
+        "behaviour.c",
+    ];
+    run(Command::new("gcc")
+        .args(["-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror"])
+        .args(["-fsanitize=address,undefined", "-fno-sanitize-recover=all"])
+        .arg("-fno-omit-frame-pointer")
+        .arg("-I")
+        .arg(root().join("include"))
+        .args(files.map(|file| sources.join(file)))
+        .arg(library()?)
+        .args(["-lpthread", "-ldl", "-lm", "-lgcc_s"])
+        .arg("-o")
+        .arg(&program))?;
+    Ok(program)
 }
 
 fn symbols(of: &Path, flags: &[&str]) -> String {
-    let output = run(Command::new("nm").args(flags).arg(of));
+    let output = run(Command::new("nm").args(flags).arg(of)).expect("nm");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -130,7 +139,8 @@ fn the_sanitizer_ends_a_case_that_leaks() {
         .args(["-g", "-O0", "-fsanitize=address"])
         .arg(&source)
         .arg("-o")
-        .arg(&program));
+        .arg(&program))
+    .expect("a program that leaks");
     let output = Command::new(&program)
         .env(
             "ASAN_OPTIONS",
