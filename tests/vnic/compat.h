@@ -19,11 +19,7 @@
  * bond can pass its slave; before, the slave is found in xso.real_dev.
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 16, 0)
-#define VNIC_STATE_ARGS		struct net_device *dev, struct xfrm_state *x
-#define VNIC_STATE_DEV(x)	dev
-#else
-#define VNIC_STATE_ARGS		struct xfrm_state *x
-#define VNIC_STATE_DEV(x)	((x)->xso.real_dev ?: (x)->xso.dev)
+#define VNIC_STATE_OPS_NAME_DEV	1
 #endif
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)

@@ -57,8 +57,14 @@ static void mac_set(struct vnic_sa *sa, const u8 *mac)
 	spin_unlock_bh(&sa->lock);
 }
 
-void vnic_mac_resolve(struct vnic_sa *sa, struct xfrm_state *x,
-		      struct net_device *dev)
+/*
+ * Returns the neighbour whose resolution is to be started, with a reference,
+ * or NULL. The caller does that once the state can be found by the update: the
+ * answer comes at once here. (mlx5 asks before that, and can miss an answer
+ * that is faster than its firmware; that race is not modelled.)
+ */
+struct neighbour *vnic_mac_resolve(struct vnic_sa *sa, struct xfrm_state *x,
+				   struct net_device *dev)
 {
 	const xfrm_address_t *remote, *local;
 	struct net *net = dev_net(dev);
@@ -68,7 +74,7 @@ void vnic_mac_resolve(struct vnic_sa *sa, struct xfrm_state *x,
 
 	ether_addr_copy(sa->own_mac, dev->dev_addr);
 	if (sa->mode != XFRM_MODE_TUNNEL || sa->type != XFRM_DEV_OFFLOAD_PACKET)
-		return;
+		return NULL;
 
 	if (sa->dir == XFRM_DEV_OFFLOAD_IN) {
 		remote = &sa->saddr;
@@ -84,11 +90,11 @@ void vnic_mac_resolve(struct vnic_sa *sa, struct xfrm_state *x,
 	if (n) {
 		neigh_ha_snapshot(mac, n, dev);
 		mac_set(sa, mac);
-		if (sa->dir == XFRM_DEV_OFFLOAD_OUT && is_zero_ether_addr(mac))
-			neigh_event_send(n, NULL);
-		neigh_release(n);
 		dst_release(dst);
-		return;
+		if (sa->dir == XFRM_DEV_OFFLOAD_OUT && is_zero_ether_addr(mac))
+			return n;
+		neigh_release(n);
+		return NULL;
 	}
 	dst_release(dst);
 
@@ -102,15 +108,14 @@ void vnic_mac_resolve(struct vnic_sa *sa, struct xfrm_state *x,
 			neigh_ha_snapshot(mac, n, dev);
 			mac_set(sa, mac);
 			neigh_release(n);
-			return;
+			return NULL;
 		}
 		n = neigh_create(&arp_tbl, remote, dev);
 		if (IS_ERR(n))
-			return;
-		neigh_event_send(n, NULL);
-		neigh_release(n);
+			return NULL;
 	}
 	sa->failed_closed = true;
+	return n;
 }
 
 /*

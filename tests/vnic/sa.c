@@ -14,6 +14,7 @@
 #include <linux/pfkeyv2.h>
 #include <linux/random.h>
 #include <linux/udp.h>
+#include <net/neighbour.h>
 
 #include "vnic.h"
 
@@ -232,6 +233,7 @@ static void sa_destroy_work(struct work_struct *work)
 static int sa_program(struct vnic_dev *vd, struct vnic_sa *sa,
 		      struct xfrm_state *x, struct netlink_ext_ack *extack)
 {
+	struct neighbour *ask;
 	int err;
 
 	err = vnic_inject(vd, &vd->fail_sa, sa->dir);
@@ -246,7 +248,7 @@ static int sa_program(struct vnic_dev *vd, struct vnic_sa *sa,
 	err = vnic_key_init(&sa->key, x->aead);
 	if (err)
 		return err;
-	vnic_mac_resolve(sa, x, vd->dev);
+	ask = vnic_mac_resolve(sa, x, vd->dev);
 
 	spin_lock_bh(&vd->table_lock);
 	if (sa_full(vd, sa)) {
@@ -260,6 +262,11 @@ static int sa_program(struct vnic_dev *vd, struct vnic_sa *sa,
 						       sa_hash_key(sa)));
 	}
 	spin_unlock_bh(&vd->table_lock);
+	if (ask) {
+		if (!err)
+			neigh_event_send(ask, NULL);
+		neigh_release(ask);
+	}
 	return err;
 }
 

@@ -28,9 +28,10 @@
  *      neighbour update whose key is the state's own source or destination
  *      address renews it. A route that cannot be found makes the rule drop
  *      until such an update arrives.
- *   S7 Replay protection is armed only with ESN (mlx5 looks at the ESN flag,
- *      attrs.replay_esn.trigger; a legacy window arms nothing; knob
- *      replay_needs_esn). Windows: 32, 64, 128, 256.
+ *   S7 Replay protection is armed by REPLAY_ESN_VAL only: a legacy window arms
+ *      nothing. With the knob replay_needs_esn it takes the ESN flag as well,
+ *      as mlx5's code reads (attrs.replay_esn.trigger). Windows: 32, 64, 128,
+ *      256.
  *   S8 The sequence number lives in the device; nothing is written back
  *      (knob sync_replay). It starts at 1, with ESN at the given oseq plus 1.
  *   S9 One offloaded tc rule, or the knob tc_busy, makes every add -EBUSY,
@@ -152,7 +153,7 @@ enum vnic_stat {
 	X(encap_supported, 1)						\
 	X(prio_supported, 1)						\
 	X(encap_blocked, 0)						\
-	X(replay_needs_esn, 1)						\
+	X(replay_needs_esn, 0)						\
 	X(tc_busy, 0)							\
 	X(sync_replay, 0)						\
 	X(sample_ms, 1000)						\
@@ -341,8 +342,6 @@ static inline bool vnic_addr_eq(const xfrm_address_t *a,
 /* main.c */
 extern struct workqueue_struct *vnic_wq;
 extern struct list_head vnic_devs;	/* RCU; written under RTNL */
-extern const struct xfrmdev_ops vnic_xfrmdev_ops;
-bool vnic_is_vnic(const struct net_device *dev);
 void vnic_pair_put(struct vnic_pair *pair);
 
 /* wire.c */
@@ -377,8 +376,8 @@ struct vnic_sa *vnic_sa_find_out(struct vnic_dev *vd,
 int vnic_sa_set_seq(struct vnic_dev *vd, __be32 spi, u64 seq);
 
 /* mac.c */
-void vnic_mac_resolve(struct vnic_sa *sa, struct xfrm_state *x,
-		      struct net_device *dev);
+struct neighbour *vnic_mac_resolve(struct vnic_sa *sa, struct xfrm_state *x,
+				   struct net_device *dev);
 int vnic_netevent(struct notifier_block *nb, unsigned long event, void *ptr);
 
 /* policy.c */

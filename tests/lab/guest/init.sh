@@ -18,6 +18,9 @@ mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
 mkdir -p /run/lock /run/netns
 hostname lab
 ip link set lo up
+# Each program that asks for time stamps (ping, tcpdump) makes the kernel patch its own code, which QEMU's translation
+# of several processors does not always survive. One that asks for as long as the machine runs leaves one patch.
+ping -q -i 86400 127.0.0.1 >/dev/null 2>&1 &
 # A crash of a daemon must leave something to look at.
 ulimit -c unlimited
 mkdir -p /tmp/cores

@@ -6,6 +6,11 @@ PLUGINDIR=/usr/lib/ipsec/plugins
 # "HOST" of every charon that was started and not yet stopped.
 RUNNING=""
 
+# For until_true.
+has_child_sa() { sw "$1" --list-sas | grep -q "$2: .*INSTALLED"; }
+no_child_sa() { ! sw "$1" --list-sas | grep -q INSTALLED; }
+no_ike_sa() { [ -z "$(sw "$1" --list-sas)" ]; }
+
 # Puts the plugin under test where charon looks for plugins, or takes it away.
 plugin_install() {
 	local conf=/etc/strongswan.d/charon/kernel-fastswan.conf
@@ -58,6 +63,8 @@ write_strongswan_conf() {
 start() {
 	local host
 	for host; do
+		# charon does not remove its sockets; an old one would look like a daemon that is up.
+		rm -rf "$RUN/$host/run"
 		mkdir -p "$RUN/$host/run"
 		write_strongswan_conf "$host"
 		# A private /run: two daemons on one machine keep their pid files and sockets apart.
@@ -71,26 +78,39 @@ start() {
 		RUNNING="$RUNNING $host"
 	done
 	for host; do
-		if until_true 20 test -S "$RUN/$host/run/charon.vici" && until_true 10 sw "$host" --version; then
+		if until_true 20 test -S "$RUN/$host/run/charon.vici" -a -s "$RUN/$host/run/charon.pid"; then
 			charon_pid "$host" >"$RUN/$host/pid"
 		else
 			bad "charon on $host did not come up"
 			tail -n 30 "$RUN/$host/charon.log" "$RUN/$host/charon.out" 2>/dev/null | sed 's/^/       | /'
-			continue
 		fi
-		load "$host"
 	done
+	local loads=""
+	for host; do
+		load_quietly "$host" &
+		loads="$loads $!"
+	done
+	wait $loads
+	for host; do loaded "$host"; done
+}
+
+load_quietly() {
+	local file=$SCENARIO_DIR/hosts/$1/swanctl.conf
+	[ -e "$file" ] || return 0
+	# The socket is there a moment before somebody listens on it.
+	until_true 3 sw_logged "$1" load.txt --load-all --noprompt --file "$file"
+	echo $? >"$RUN/$1/load"
+}
+
+loaded() {
+	[ -e "$SCENARIO_DIR/hosts/$1/swanctl.conf" ] || return 0
+	[ "$(cat "$RUN/$1/load")" != 0 ] || return 0
+	bad "$1 does not accept its swanctl.conf"
+	sed 's/^/       | /' "$RUN/$1/load.txt"
 }
 
 # load HOST: (re)loads connections and secrets.
-load() {
-	local host=$1 file=$SCENARIO_DIR/hosts/$1/swanctl.conf out
-	[ -e "$file" ] || return 0
-	out=$(sw "$host" --load-all --noprompt --file "$file" 2>&1) || {
-		bad "$host does not accept its swanctl.conf"
-		echo "$out" | sed 's/^/       | /'
-	}
-}
+load() { load_quietly "$1"; loaded "$1"; }
 
 charon_pid() { cat "$RUN/$1/run/charon.pid" 2>/dev/null; }
 
@@ -99,6 +119,13 @@ sw() {
 	local host=$1 command=$2
 	shift 2
 	STRONGSWAN_CONF=$RUN/$host/strongswan.conf swanctl "$command" --uri "unix://$RUN/$host/run/charon.vici" "$@"
+}
+
+# sw_logged HOST FILE ARGUMENTS...: the same, what it says kept in a file of the host.
+sw_logged() {
+	local host=$1 file=$2
+	shift 2
+	sw "$host" "$@" >"$RUN/$host/$file" 2>&1
 }
 
 # initiate HOST CHILD: expects it to come up.

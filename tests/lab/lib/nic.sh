@@ -171,19 +171,18 @@ nic_busy() {
 xfrm_states() { ip -n "$1" -d xfrm state list; }
 xfrm_policies() { ip -n "$1" -d xfrm policy list; }
 
-# states HOST [packet|crypto|software]: how many SAs are in that mode.
-states() {
-	xfrm_states "$1" | awk -v mode="${2:-all}" '
+# count_states MODE / count_policies DIR MODE: from a dump on standard input.
+count_states() {
+	awk -v mode="${1:-all}" '
 		function count() { if (seen && (mode == "all" || mode == is)) n++ }
 		/^src / { count(); seen = 1; is = "software" }
 		/offload parameters:/ { is = / mode packet/ ? "packet" : "crypto" }
 		END { count(); print n + 0 }'
 }
 
-# policies HOST in|out|fwd [packet|software]: how many IPsec policies (with a template) are in that mode.
-policies() {
-	xfrm_policies "$1" | awk -v dir="$2" -v mode="${3:-all}" '
-		function count() { if (seen && tmpl && is_dir == dir && (mode == "all" || mode == is)) n++ }
+count_policies() {
+	awk -v dir="$1" -v mode="${2:-all}" '
+		function count() { if (seen && tmpl && (dir == "all" || is_dir == dir) && (mode == "all" || mode == is)) n++ }
 		/^src / { count(); seen = 1; tmpl = 0; is_dir = ""; is = "software" }
 		/^[ \t]+dir / && is_dir == "" { is_dir = $2 }
 		/^[ \t]+tmpl / { tmpl = 1 }
@@ -191,29 +190,33 @@ policies() {
 		END { count(); print n + 0 }'
 }
 
+# states HOST [packet|crypto|software]: how many SAs are in that mode.
+states() { xfrm_states "$1" | count_states "$2"; }
+
+# policies HOST in|out|fwd|all [packet|software]: how many IPsec policies (with a template) are in that mode.
+policies() { xfrm_policies "$1" | count_policies "$2" "$3"; }
+
 # in_mode HOST packet|crypto|software PAIRS: the unit of one CHILD_SA with so many selector pairs, all of it in one mode.
 in_mode() {
-	local host=$1 mode=$2 pairs=${3:-1} expected=software
+	local host=$1 mode=$2 pairs=${3:-1} expected=software sad spd
 	[ "$mode" != packet ] || expected=packet
-	same "$host: the kernel holds 2 SAs" 2 "$(states "$host")"
-	same "$host: both SAs are in mode $mode" 2 "$(states "$host" "$mode")"
-	same "$host: $pairs outbound policies, $expected" "$pairs" "$(policies "$host" out $expected)"
-	same "$host: $pairs inbound policies, $expected" "$pairs" "$(policies "$host" in $expected)"
-	same "$host: no other IPsec policy in or out" "$((2 * pairs))" "$(($(policies "$host" out) + $(policies "$host" in)))"
+	sad=$(xfrm_states "$host")
+	spd=$(xfrm_policies "$host")
+	same "$host: 2 SAs, both in mode $mode" "2 2" "$(echo "$sad" | count_states) $(echo "$sad" | count_states "$mode")"
+	same "$host: $pairs policies out and $pairs in, all $expected" "$pairs $pairs of $pairs $pairs" \
+		"$(echo "$spd" | count_policies out $expected) $(echo "$spd" | count_policies in $expected) of $(echo "$spd" | count_policies out) $(echo "$spd" | count_policies in)"
 	[ "$WIRE" = vnic ] || return 0
 	if [ "$mode" = software ]; then
 		same "$host: the NIC holds no SA" 0 "$(nic_count "$host" sas)"
 	else
-		same "$host: the NIC holds the same 2 SAs" 2 "$(nic_count "$host" sas)"
+		same "$host: the NIC holds the same 2 SAs" 2 "$(nic_count "$host" sas " type=$mode ")"
 	fi
 }
 
-# nothing_left HOST TEXT: SAD, SPD (socket and port bypass aside) and NIC hold nothing of a CHILD_SA.
+# nothing_left HOST TEXT: SAD, SPD (socket and port bypass aside), NIC and table 220 hold nothing of a CHILD_SA.
 nothing_left() {
 	local host=$1
-	same "$host: no SA in the kernel $2" 0 "$(states "$host")"
-	same "$host: no IPsec policy in the kernel $2" 0 \
-		"$(($(policies "$host" in) + $(policies "$host" out) + $(policies "$host" fwd)))"
+	same "$host: no SA, no IPsec policy in the kernel $2" "0 0" "$(states "$host") $(policies "$host" all)"
 	[ "$WIRE" != vnic ] || same "$host: no SA in the NIC $2" 0 "$(nic_count "$host" sas)"
 	same "$host: no route in table 220 $2" "" "$(routes "$host")"
 }
@@ -278,4 +281,12 @@ refuse_clear() {
 	sleep 0.3
 	same "no packet of alice or bob was on the wire in clear $1" 0 \
 		"$(wire_new 'net 10.0.0.0/8' | wc -l)"
+}
+
+# field ROW NAME: the value of a field of a row of the device's tables.
+field() {
+	local word
+	for word in $1; do
+		case $word in "$2="*) echo "${word#*=}"; return ;; esac
+	done
 }

@@ -22,67 +22,72 @@ on() {
 
 # topology [vnic|veth]
 topology() {
+	local host pings
 	WIRE=${1:-vnic}
-	local host
+	for host in $HOSTS; do echo "netns add $host"; done | ip -batch - || bad "namespaces cannot be made"
 	for host in $HOSTS; do
-		ip netns add "$host"
-		ip -n "$host" link set lo up
-		on "$host" sysctl -q -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 \
-			net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 \
-			net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0 \
-			net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.default.send_redirects=0
+		# Duplicate address detection would only delay the first packet.
+		on "$host" sh -c 'cd /proc/sys/net
+			echo 1 >ipv4/ip_forward; echo 1 >ipv6/conf/all/forwarding
+			for conf in all default; do
+				echo 0 >ipv4/conf/$conf/rp_filter; echo 0 >ipv4/conf/$conf/send_redirects
+				echo 0 >ipv6/conf/$conf/accept_dad
+			done'
 	done
-	if [ "$WIRE" = vnic ]; then
-		ip -n moon link add p0 type vnic peer name p1
-	else
-		ip -n moon link add p0 type veth peer name p1
-	fi || { bad "the wire between moon and sun cannot be made ($WIRE)"; return 1; }
-	ip -n moon link set p1 netns sun || bad "p1 cannot be moved to sun"
-	lan alice moon 10.1
-	lan bob sun 10.2
-	address moon p0 192.168.0.1/24 fd00::1/64
-	address sun p1 192.168.0.2/24 fd00::2/64
-	ip -n alice route add default via 10.1.0.1
-	ip -n alice -6 route add default via fd00:1::1
-	ip -n bob route add default via 10.2.0.1
-	ip -n bob -6 route add default via fd00:2::1
-	ip -n moon route add 10.2.0.0/16 via 192.168.0.2
-	ip -n moon -6 route add fd00:2::/64 via fd00::2
-	ip -n sun route add 10.1.0.0/16 via 192.168.0.1
-	ip -n sun -6 route add fd00:1::/64 via fd00::1
+	ip -n moon link add p0 type "$WIRE" peer name p1 && ip -n moon link set p1 netns sun ||
+		bad "the wire between moon and sun cannot be made ($WIRE)"
+	ip -n alice link add eth0 type veth peer name lan netns moon
+	ip -n bob link add eth0 type veth peer name lan netns sun
+	{ addresses eth0 10.1 10; default_route 10.1; } | ip -n alice -batch -
+	{ addresses eth0 10.2 10; default_route 10.2; } | ip -n bob -batch -
+	{ addresses lan 10.1 1; port_addresses p0 1; far_routes 10.2 2; } | ip -n moon -batch -
+	{ addresses lan 10.2 1; port_addresses p1 2; far_routes 10.1 1; } | ip -n sun -batch -
 	# Neighbours are known before the first SA, as on a link that has carried traffic.
-	on moon ping -q -c 1 -W 2 192.168.0.2 >/dev/null && on moon ping -q -c 1 -W 2 fd00::2 >/dev/null ||
+	on moon ping -q -c 1 -W 3 192.168.0.2 >/dev/null 2>&1 &
+	pings=$!
+	on moon ping -q -c 1 -W 3 fd00::2 >/dev/null 2>&1 && wait $pings ||
 		bad "moon does not reach sun before anything is protected"
 	nic_begin
 }
 
-# lan HOST GATEWAY PREFIX
-lan() {
-	local host=$1 gateway=$2 prefix=$3 six
-	six=fd00:${prefix#10.}
-	ip -n "$host" link add eth0 type veth peer name lan netns "$gateway"
-	address "$host" eth0 "$prefix.0.10/24" "$six::10/64" "$prefix.1.10/24"
-	address "$gateway" lan "$prefix.0.1/24" "$six::1/64" "$prefix.1.1/24"
+# addresses DEVICE PREFIX HOSTPART: of a device on a LAN, and brings it up.
+addresses() {
+	cat <<-BATCH
+		link set lo up
+		address add $2.0.$3/24 dev $1
+		address add $2.1.$3/24 dev $1
+		address add fd00:${2#10.}::$3/64 dev $1 nodad
+		link set $1 up
+	BATCH
 }
 
-# address HOST DEVICE ADDRESS...
-address() {
-	local host=$1 device=$2 one
-	shift 2
-	for one; do
-		case $one in
-		*:*) ip -n "$host" address add "$one" dev "$device" nodad ;;
-		*) ip -n "$host" address add "$one" dev "$device" ;;
-		esac
-	done
-	ip -n "$host" link set "$device" up
+port_addresses() {
+	cat <<-BATCH
+		address add 192.168.0.$2/24 dev $1
+		address add fd00::$2/64 dev $1 nodad
+		link set $1 up
+	BATCH
+}
+
+default_route() {
+	cat <<-BATCH
+		route add default via $1.0.1
+		route add ::/0 via fd00:${1#10.}::1
+	BATCH
+}
+
+far_routes() {
+	cat <<-BATCH
+		route add $1.0.0/16 via 192.168.0.$2
+		route add fd00:${1#10.}::/64 via fd00::$2
+	BATCH
 }
 
 topology_down() {
 	local host
 	for host in $HOSTS; do
-		[ ! -e "/run/netns/$host" ] || ip netns delete "$host"
-	done
+		[ ! -e "/run/netns/$host" ] || echo "netns delete $host"
+	done | ip -batch -
 	# Devices go with the last reference to their namespace, which the kernel drops a moment later.
 	until_true 5 lab_devices_gone || bad "devices of this scenario outlive their namespaces"
 }

@@ -10,7 +10,7 @@ start sun
 note "after the new start: $(states sun) SAs, NIC $(nic_count sun sas) SAs"
 initiate sun net
 note "after the new tunnel: $(states sun) SAs, NIC $(nic_count sun sas) SAs"
-expect "sun has one CHILD_SA" '^1$' sh -c "swanctl --list-sas --uri unix://$RUN/sun/run/charon.vici | grep -c 'net: .*INSTALLED'"
+same "sun has one CHILD_SA" 1 "$(sw sun --list-sas | grep -c 'net: .*INSTALLED')"
 wire_mark
 on alice ping -q -i 0.05 -c 10 -W 1 10.2.0.10 >"$OUT/after-crash-ping.txt"
 note "traffic over the new tunnel: $(grep transmitted "$OUT/after-crash-ping.txt")"
