@@ -65,7 +65,11 @@ impl Config {
         let number = |key: &str, fallback: u32| {
             let value = host.get_int(key, i64::from(fallback));
             // settings_t hands out a signed 32-bit integer: 0xc0000000 comes back negative.
-            let value = if value < 0 { value & 0xffff_ffff } else { value };
+            let value = if value < 0 {
+                value & 0xffff_ffff
+            } else {
+                value
+            };
             u32::try_from(value).unwrap_or_else(|_| {
                 log::warn!("charon.{key} = {value} is out of range, using {fallback:#x}");
                 fallback

@@ -10,6 +10,7 @@
     dead_code,
     clippy::all,
     clippy::allow_attributes_without_reason,
+    clippy::undocumented_unsafe_blocks,
     unnameable_types,
     unreachable_pub,
     reason = "generated from the header, which holds the documentation"

@@ -92,11 +92,7 @@ pub(crate) struct PortBypass {
 impl PortBypass {
     /// One more offloaded policy is about to go to a device. Returns when the exemptions are there;
     /// a device that refuses them cannot have the policy.
-    pub(super) fn enter(
-        &self,
-        core: &Core,
-        ifindex: u32,
-    ) -> std::result::Result<(), KernelError> {
+    pub(super) fn enter(&self, core: &Core, ifindex: u32) -> std::result::Result<(), KernelError> {
         let ports: Vec<Port> = {
             let mut state = self.lock();
             state.devices.entry(ifindex).or_default().users += 1;
@@ -170,7 +166,11 @@ impl PortBypass {
                     );
                 })?;
                 let mut state = self.lock();
-                match state.devices.get_mut(&ifindex).filter(|device| device.ready) {
+                match state
+                    .devices
+                    .get_mut(&ifindex)
+                    .filter(|device| device.ready)
+                {
                     Some(device) => device.installed.push(key),
                     None => {
                         // The last offloaded policy went in the meantime.

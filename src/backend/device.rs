@@ -100,10 +100,7 @@ impl Core {
     }
 
     /// The device behind the route to the peer.
-    fn device_towards(
-        &self,
-        question: &Question<'_>,
-    ) -> std::result::Result<Device, Refusal> {
+    fn device_towards(&self, question: &Question<'_>) -> std::result::Result<Device, Refusal> {
         let Some(peer) = question.peer.filter(|peer| !peer.is_unspecified()) else {
             return Err(Refusal::new("the peer is not known yet"));
         };

@@ -75,13 +75,9 @@ impl Core {
             let Some(mut turn) = self.spd.existing(&key) else {
                 continue;
             };
-            let offloaded_here = turn
-                .entry
-                .installed
-                .as_ref()
-                .is_some_and(|installed| {
-                    installed.reqid == question.reqid && installed.offload.is_some()
-                });
+            let offloaded_here = turn.entry.installed.as_ref().is_some_and(|installed| {
+                installed.reqid == question.reqid && installed.offload.is_some()
+            });
             if offloaded_here {
                 self.install(&mut turn)?;
             }

@@ -86,9 +86,10 @@ impl LinkWatch {
             }
         }
         // Outbound ones only: a CHILD_SA is rekeyed once, not once per direction.
-        let sas = self.core.sad.select(|record| {
-            record.placement.device() == Some(link.ifindex) && !record.inbound
-        });
+        let sas = self
+            .core
+            .sad
+            .select(|record| record.placement.device() == Some(link.ifindex) && !record.inbound);
         log::warn!(
             "{} is back: {restored} policies restored, {failed} failed, {} CHILD_SAs to be rekeyed",
             link.name,

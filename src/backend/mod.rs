@@ -25,9 +25,7 @@ use crate::config::Config;
 use crate::error::{Error, KernelError, Result};
 use crate::events::Events;
 use crate::host::{Host, Readable};
-use crate::model::{
-    Addr, PolicyId, PolicySpec, Proto, SaId, SaSpec, SaUpdate, Spi, Usage,
-};
+use crate::model::{Addr, PolicyId, PolicySpec, Proto, SaId, SaSpec, SaUpdate, Spi, Usage};
 use crate::nic::Links;
 use crate::sad::Sad;
 use crate::spd::Spd;
@@ -108,7 +106,9 @@ impl Backend {
             if host.watch(fd, target) {
                 Ok(())
             } else {
-                Err(Error::Invalid(format!("charon refuses to watch the {what} socket")))
+                Err(Error::Invalid(format!(
+                    "charon refuses to watch the {what} socket"
+                )))
             }
         };
         let events_dyn: Arc<dyn Readable> = events.clone();
@@ -138,9 +138,7 @@ impl Backend {
         self.link_watch.stop();
         let (sas, policies) = (self.core.sad.len(), self.core.spd.len());
         if sas + policies > 0 {
-            log::warn!(
-                "charon left {sas} SAs and {policies} policies behind, removing them"
-            );
+            log::warn!("charon left {sas} SAs and {policies} policies behind, removing them");
             self.core.remove_all_sas();
             self.core.remove_all_policies();
         }
@@ -150,7 +148,11 @@ impl Backend {
     /// Reads the settings again.
     pub fn reload(&self) -> bool {
         let config = Arc::new(Config::read(self.core.host.as_ref()));
-        *self.core.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
+        *self
+            .core
+            .config
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = config;
         true
     }
 
@@ -236,7 +238,10 @@ impl Backend {
     pub fn enable_udp_decap(&self, fd: RawFd, family: i32, port: u16) -> Result<()> {
         sockopt::udp_decap(fd, family).map_err(|error| {
             log::error!("unable to set UDP_ENCAP on port {port}: {error}");
-            Error::Kernel(KernelError::new("UDP_ENCAP", error.raw_os_error().unwrap_or(0)))
+            Error::Kernel(KernelError::new(
+                "UDP_ENCAP",
+                error.raw_os_error().unwrap_or(0),
+            ))
         })?;
         if let Err(error) = sockopt::udp_gro(fd) {
             log::debug!("no UDP_GRO on port {port}, goes without: {error}");

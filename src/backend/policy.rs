@@ -12,9 +12,7 @@ use crate::model::{
     Direction, Offload, Placement, PolicyId, PolicyKind, PolicySpec, Prefix, PriorityClass, Proto,
     Selector, Spi,
 };
-use crate::offload::{
-    Device, Mode, PolicyFacts, Refusal, check_device, check_policy, explain,
-};
+use crate::offload::{Device, Mode, PolicyFacts, Refusal, check_device, check_policy, explain};
 use crate::spd::{Installed, Turn, User};
 use crate::xfrm::{Action, PolicyKey, PolicyMessage, Template, monotonic_now, unix_now};
 
@@ -64,10 +62,14 @@ impl Core {
         let mut user = User::new(id, spec, &key);
         if spec.kind != PolicyKind::Ipsec || spec.sa.reqid == 0 {
             user.device = self.device_for_shunt(&key, &user);
-            return self.add_user(&key, user).map_err(|failure| failure.into_error(self));
+            return self
+                .add_user(&key, user)
+                .map_err(|failure| failure.into_error(self));
         }
         if id.dir == Direction::Fwd || spec.offload == Offload::No {
-            return self.add_user(&key, user).map_err(|failure| failure.into_error(self));
+            return self
+                .add_user(&key, user)
+                .map_err(|failure| failure.into_error(self));
         }
         user.in_unit = true;
         let facts = facts_of(&key, &user);
@@ -178,7 +180,11 @@ impl Core {
         }
         log::debug!(
             "{} policy {} {}{name} [priority {}, refcount {}]",
-            if turn.entry.installed.is_some() { "updating" } else { "adding" },
+            if turn.entry.installed.is_some() {
+                "updating"
+            } else {
+                "adding"
+            },
             key.selector,
             key.dir,
             user.priority,
@@ -267,7 +273,11 @@ impl Core {
     /// Makes the kernel have what the first user wants. There must be one.
     pub(super) fn install(&self, turn: &mut Turn<'_>) -> std::result::Result<(), KernelError> {
         let offload = self.offload_of(turn);
-        let before = turn.entry.installed.as_ref().and_then(|installed| installed.offload);
+        let before = turn
+            .entry
+            .installed
+            .as_ref()
+            .and_then(|installed| installed.offload);
         let Some(user) = turn.entry.users.first() else {
             return Ok(());
         };
@@ -330,7 +340,12 @@ impl Core {
 
     /// Installs a policy again that the kernel flushed with its device.
     pub(super) fn reinstall(&self, turn: &mut Turn<'_>) -> std::result::Result<(), KernelError> {
-        if let Some(ifindex) = turn.entry.installed.take().and_then(|installed| installed.offload) {
+        if let Some(ifindex) = turn
+            .entry
+            .installed
+            .take()
+            .and_then(|installed| installed.offload)
+        {
             // It is counted anew by install.
             self.bypass.leave(&self.kernel, ifindex);
         }
@@ -343,7 +358,11 @@ impl Core {
             Ok(state) if state.use_time == 0 => Ok(0),
             Ok(state) => Ok((monotonic_now() - (unix_now() - state.use_time as i64)).max(1)),
             Err(error) => {
-                log::info!("querying policy {} {} failed: {error}", key.selector, key.dir);
+                log::info!(
+                    "querying policy {} {} failed: {error}",
+                    key.selector,
+                    key.dir
+                );
                 Err(match error.errno {
                     libc::ENOENT => Error::NotFound(error.to_string()),
                     _ => error.into(),
@@ -356,7 +375,10 @@ impl Core {
         let not_found = |key: Option<&PolicyKey>| {
             let text = match key {
                 Some(key) => format!("policy {} {} not found", key.selector, key.dir),
-                None => format!("policy {} === {} {} not found", id.src_ts, id.dst_ts, id.dir),
+                None => format!(
+                    "policy {} === {} {} not found",
+                    id.src_ts, id.dst_ts, id.dir
+                ),
             };
             // charon deletes all policies of a CHILD_SA after the first one failed.
             log::debug!("deleting {text}");
@@ -475,7 +497,11 @@ impl Core {
             if let Some(mut turn) = self.spd.existing(&key) {
                 turn.entry.users.clear();
                 if let Err(error) = self.uninstall(&mut turn) {
-                    log::error!("unable to delete policy {} {}: {error}", key.selector, key.dir);
+                    log::error!(
+                        "unable to delete policy {} {}: {error}",
+                        key.selector,
+                        key.dir
+                    );
                 }
             }
         }

@@ -86,7 +86,11 @@ impl Core {
             None => return None,
         };
         let net = turn.key().selector.dst;
-        let local = user.spec.src.map(|addr| addr.ip).filter(|ip| !ip.is_unspecified());
+        let local = user
+            .spec
+            .src
+            .map(|addr| addr.ip)
+            .filter(|ip| !ip.is_unspecified());
         let (gateway, interface) = match user.spec.dst.filter(|dst| !dst.is_any()) {
             Some(peer) => {
                 let in_nic = turn
@@ -135,7 +139,10 @@ impl Core {
             // A route of ours hides the one below it: charon's network half looks past it.
             Some(route) if i64::from(route.table) != own_table => (
                 route.gateway,
-                self.links.get(route.oif).map(|link| link.name).unwrap_or_default(),
+                self.links
+                    .get(route.oif)
+                    .map(|link| link.name)
+                    .unwrap_or_default(),
             ),
             _ => self
                 .host

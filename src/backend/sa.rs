@@ -480,12 +480,7 @@ fn replay_of(spec: &SaSpec, placement: Placement) -> Replay {
     }
 }
 
-fn facts_of(
-    id: &SaId,
-    spec: &SaSpec,
-    transforms: &Transforms,
-    allow_no_replay: bool,
-) -> SaFacts {
+fn facts_of(id: &SaId, spec: &SaSpec, transforms: &Transforms, allow_no_replay: bool) -> SaFacts {
     let (icv_bits, aes_gcm) = match transforms {
         Transforms::Aead { name, icv_bits } => (Some(*icv_bits), name == "rfc4106(gcm(aes))"),
         Transforms::Separate { .. } => (None, false),

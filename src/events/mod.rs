@@ -66,11 +66,7 @@ impl Events {
                 self.host.acquire(&acquire);
             }
             Event::Expire { key, hard } => self.expire(&key, hard),
-            Event::Mapping {
-                key,
-                new,
-                old_port,
-            } => {
+            Event::Mapping { key, new, old_port } => {
                 // Without an old port it is the first packet of an SA that had none: no change.
                 if old_port != 0 && matches!(key.proto, Proto::Esp) {
                     log::debug!("received mapping for SPI {}: now {new}", key.spi);

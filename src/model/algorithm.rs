@@ -116,7 +116,12 @@ const ENCRYPTION: &[Encryption] = &[
     aead(ENCR_AES_GCM_ICV16, "AES_GCM_16", "rfc4106(gcm(aes))", 128),
     aead(21, "NULL_AES_GMAC", "rfc4543(gcm(aes))", 128),
     cipher(23, "CAMELLIA_CBC", "cbc(camellia)"),
-    aead(28, "CHACHA20_POLY1305", "rfc7539esp(chacha20,poly1305)", 128),
+    aead(
+        28,
+        "CHACHA20_POLY1305",
+        "rfc7539esp(chacha20,poly1305)",
+        128,
+    ),
     cipher(1026, "SERPENT_CBC", "serpent"),
     cipher(1027, "TWOFISH_CBC", "twofish"),
 ];

@@ -117,7 +117,11 @@ impl Prefix {
     /// Last address.
     pub fn last(&self) -> IpAddr {
         let host = width(self.ip) - u32::from(self.len);
-        let ones = if host == 0 { 0 } else { u128::MAX >> (128 - host) };
+        let ones = if host == 0 {
+            0
+        } else {
+            u128::MAX >> (128 - host)
+        };
         from_bits(bits(self.ip) | ones, self.ip)
     }
 
@@ -187,7 +191,11 @@ impl Selector {
         let proto = if src.proto == 0 { dst.proto } else { src.proto };
         let (mut sport, mut dport) = (src.ports(), dst.ports());
         if matches!(proto, 1 | 58) && (sport.mask != 0 || dport.mask != 0) {
-            let port = if sport.port > dport.port { sport } else { dport };
+            let port = if sport.port > dport.port {
+                sport
+            } else {
+                dport
+            };
             // A mask that covers the high byte only means a type with any code.
             sport = PortMatch {
                 port: port.port >> 8,
@@ -195,7 +203,11 @@ impl Selector {
             };
             dport = PortMatch {
                 port: port.port & 0xff,
-                mask: if port.mask & 0xff == 0xff { u16::MAX } else { 0 },
+                mask: if port.mask & 0xff == 0xff {
+                    u16::MAX
+                } else {
+                    0
+                },
             };
             if dport.mask == 0 {
                 dport.port = 0;

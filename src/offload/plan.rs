@@ -114,7 +114,9 @@ mod tests {
     fn packet_means_packet() {
         const ALL: &[Mode] = &[Mode::Packet, Mode::Crypto, Mode::Software];
         assert_eq!(
-            decide(Offload::Packet, Mode::Packet, only(&[Mode::Packet])).unwrap().mode,
+            decide(Offload::Packet, Mode::Packet, only(&[Mode::Packet]))
+                .unwrap()
+                .mode,
             Mode::Packet
         );
         let refused = decide(Offload::Packet, Mode::Packet, only(&ALL[1..]));
@@ -122,7 +124,9 @@ mod tests {
         assert!(decide(Offload::Crypto, Mode::Packet, only(&[Mode::Packet])).is_err());
         // A unit that was moved down by auto earlier does not bind one that demands packet.
         assert_eq!(
-            decide(Offload::Packet, Mode::Software, only(ALL)).unwrap().mode,
+            decide(Offload::Packet, Mode::Software, only(ALL))
+                .unwrap()
+                .mode,
             Mode::Packet
         );
     }

@@ -78,9 +78,15 @@ const REMEDIES: &[(&str, &str)] = &[
     ("Cannot offload xfrm states with AEAD ICV length", AEAD),
     ("Cannot offload xfrm states with AEAD key length", AEAD),
     ("Cannot offload xfrm states without geniv", AEAD),
-    ("Cannot offload xfrm states with geniv other than seqiv", AEAD),
+    (
+        "Cannot offload xfrm states with geniv other than seqiv",
+        AEAD,
+    ),
     ("Cannot offload compressed xfrm states", "set ipcomp = no"),
-    ("Cannot offload xfrm states with tfc padding", "set tfc_padding = 0"),
+    (
+        "Cannot offload xfrm states with tfc padding",
+        "set tfc_padding = 0",
+    ),
     ("TFC padding can't be offloaded", "set tfc_padding = 0"),
     (
         "Cannot offload ESN xfrm states",
@@ -94,7 +100,10 @@ const REMEDIES: &[(&str, &str)] = &[
         "Only IPv4/6 xfrm states may be offloaded",
         "use IPv4 or IPv6 addresses",
     ),
-    ("Only ESP xfrm state may be offloaded", "use esp_proposals, not ah_proposals"),
+    (
+        "Only ESP xfrm state may be offloaded",
+        "use esp_proposals, not ah_proposals",
+    ),
     (
         "Encapsulation is supported in transport mode only",
         "a tunnel through a NAT cannot be offloaded: remove the NAT or use hw_offload = auto or no",
@@ -112,12 +121,18 @@ const REMEDIES: &[(&str, &str)] = &[
         "Encapsulation is supported in packet offload mode only",
         "use hw_offload = packet in transport mode, or no",
     ),
-    ("Device does not support upper protocol other than TCP/UDP", SELECTOR),
+    (
+        "Device does not support upper protocol other than TCP/UDP",
+        SELECTOR,
+    ),
     (
         "Only transport and tunnel xfrm states may be offloaded",
         "use mode = tunnel or transport",
     ),
-    ("Crypto offload is not supported", "use hw_offload = no or auto"),
+    (
+        "Crypto offload is not supported",
+        "use hw_offload = no or auto",
+    ),
     ("Packet offload is not supported for tunnel mode", NO_PACKET),
     ("Packet offload is not supported", NO_PACKET),
     ("Device doesn't support IPsec packet offload", NO_PACKET),
@@ -149,7 +164,10 @@ const REMEDIES: &[(&str, &str)] = &[
     ),
     ("Cannot offload more than one template", "set ipcomp = no"),
     ("Cannot offload non-main policy types", "use main policies"),
-    ("Cannot offload forward policy", "forward policies stay in software"),
+    (
+        "Cannot offload forward policy",
+        "forward policies stay in software",
+    ),
     (
         "Unsupported policy with reqid 0",
         "a shunt needs an address or a protocol to be offloaded: use hw_offload = no for it",
@@ -158,7 +176,10 @@ const REMEDIES: &[(&str, &str)] = &[
         "Device does not support policy priority",
         "the kernel lacks CONFIG_MLX5_CLS_ACT, or the firmware ignore_flow_level",
     ),
-    ("Device doesn't support requested policy priority", "set priority below 4294967295"),
+    (
+        "Device doesn't support requested policy priority",
+        "set priority below 4294967295",
+    ),
     ("Device failed to offload this state", BUSY),
     ("Device failed to offload this policy", BUSY),
     ("SA table is full", FULL),

@@ -136,7 +136,10 @@ pub fn check_sa(device: &Device, mode: Mode, sa: &SaFacts) -> Result<(), Refusal
         "XFRM if_id is not supported in RX path",
     )?;
     rule(!sa.tfc, "TFC padding can't be offloaded")?;
-    rule(sa.proto == Proto::Esp, "Only ESP xfrm state may be offloaded")?;
+    rule(
+        sa.proto == Proto::Esp,
+        "Only ESP xfrm state may be offloaded",
+    )?;
     // The compression has an SA of its own, which no device takes: the unit would be in two modes.
     rule(!sa.ipcomp, "Cannot offload compressed xfrm states")?;
     if mode == Mode::Packet {
@@ -153,10 +156,7 @@ fn check_mlx5_sa(mode: Mode, sa: &SaFacts) -> Result<(), Refusal> {
         sa.icv_bits.is_some(),
         "Cannot offload authenticated xfrm states",
     )?;
-    rule(
-        sa.aes_gcm,
-        "Only AES-GCM-ICV16 xfrm state may be offloaded",
-    )?;
+    rule(sa.aes_gcm, "Only AES-GCM-ICV16 xfrm state may be offloaded")?;
     if sa.encap {
         rule(
             mode == Mode::Packet,
@@ -206,8 +206,14 @@ fn check_limits(kind: &str, limit: Limit) -> Result<(), Refusal> {
 /// Whether a policy can be offloaded, which there is in packet mode only. FWD policies are software
 /// by nature and must not be asked about.
 pub fn check_policy(device: &Device, policy: &PolicyFacts) -> Result<(), Refusal> {
-    rule(policy.dir != Direction::Fwd, "Cannot offload forward policy")?;
-    rule(policy.templates <= 1, "Cannot offload more than one template")?;
+    rule(
+        policy.dir != Direction::Fwd,
+        "Cannot offload forward policy",
+    )?;
+    rule(
+        policy.templates <= 1,
+        "Cannot offload more than one template",
+    )?;
     if !device.is_mlx5() {
         return Ok(());
     }

@@ -103,11 +103,23 @@ fn a_user_is_removed_by_what_it_was_added_with() {
     let mut entry = Entry::default();
     entry.insert(user(PriorityClass::Default, 0, 1, 1));
     entry.insert(user(PriorityClass::Default, 0, 1, 2));
-    assert!(entry.remove(&user(PriorityClass::Default, 0, 1, 9)).is_none());
-    assert!(entry.remove(&user(PriorityClass::Routed, 0, 1, 2)).is_none());
-    let (removed, first) = entry.remove(&user(PriorityClass::Default, 0, 1, 1)).unwrap();
+    assert!(
+        entry
+            .remove(&user(PriorityClass::Default, 0, 1, 9))
+            .is_none()
+    );
+    assert!(
+        entry
+            .remove(&user(PriorityClass::Routed, 0, 1, 2))
+            .is_none()
+    );
+    let (removed, first) = entry
+        .remove(&user(PriorityClass::Default, 0, 1, 1))
+        .unwrap();
     assert_eq!((removed.spec.sa.esp, first), (Some(Spi(1)), false));
-    let (_, first) = entry.remove(&user(PriorityClass::Default, 0, 1, 2)).unwrap();
+    let (_, first) = entry
+        .remove(&user(PriorityClass::Default, 0, 1, 2))
+        .unwrap();
     assert!(first);
 }
 
@@ -159,7 +171,10 @@ fn another_key_goes_on_while_one_is_held() {
     let spd = Spd::default();
     let _held = spd.turn(&key("10.2.0"));
     thread::scope(|scope| {
-        scope.spawn(|| drop(spd.turn(&key("10.3.0")))).join().unwrap();
+        scope
+            .spawn(|| drop(spd.turn(&key("10.3.0"))))
+            .join()
+            .unwrap();
     });
     assert!(spd.existing(&key("10.4.0")).is_none());
     assert_eq!(spd.keys().len(), 1, "only the held one is left");

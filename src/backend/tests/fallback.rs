@@ -12,7 +12,10 @@ fn assert_all(gateway: &Gateway, want: Placement) {
         Placement::Packet(ifindex) => Some(ifindex),
         _ => None,
     };
-    assert!(policies.iter().all(|policy| *policy == offload), "{policies:?}");
+    assert!(
+        policies.iter().all(|policy| *policy == offload),
+        "{policies:?}"
+    );
 }
 
 #[test]
@@ -79,7 +82,9 @@ fn packet_fails_where_auto_goes_lower() {
     for kind in [XFRM_MSG_NEWSA, XFRM_MSG_NEWPOLICY] {
         let gateway = Gateway::new();
         let child = Child::new(PACKET_PEER, Offload::Packet);
-        gateway.kernel.refuse_next(kind, libc::ENOSPC, Some("other: table is full"));
+        gateway
+            .kernel
+            .refuse_next(kind, libc::ENOSPC, Some("other: table is full"));
         let text = line(gateway.add_child(&child));
         assert!(text.contains("table is full"), "{text}");
         let (sas, policies) = gateway.placements();
@@ -95,12 +100,18 @@ fn a_unit_that_carries_packets_is_not_moved() {
     let gateway = Gateway::new();
     let child = Child::new(PACKET_PEER, Offload::Auto);
     gateway.add_child(&child).unwrap();
-    gateway.kernel.set_counters(&child.sa_id(false).key(), 100, 1, None);
+    gateway
+        .kernel
+        .set_counters(&child.sa_id(false).key(), 100, 1, None);
     let next = Child {
         spi: 0x2000,
         ..child.clone()
     };
-    gateway.kernel.refuse_next(XFRM_MSG_NEWSA, libc::ENOSPC, Some("other: SA table is full"));
+    gateway.kernel.refuse_next(
+        XFRM_MSG_NEWSA,
+        libc::ENOSPC,
+        Some("other: SA table is full"),
+    );
     let text = line(gateway.add_child(&next));
     assert!(text.contains("has carried packets"), "{text}");
     assert_all(&gateway, Placement::Packet(P0));
@@ -114,7 +125,9 @@ fn a_unit_that_carries_packets_is_not_moved() {
 fn what_offload_is_not_to_blame_for_is_no_reason_to_go_lower() {
     let gateway = Gateway::new();
     let child = Child::new(PACKET_PEER, Offload::Auto);
-    gateway.kernel.refuse_next(XFRM_MSG_NEWSA, libc::EEXIST, None);
+    gateway
+        .kernel
+        .refuse_next(XFRM_MSG_NEWSA, libc::EEXIST, None);
     assert!(gateway.add_child(&child).is_err());
     gateway.delete_child(&child);
     gateway.add_child(&child).unwrap();
@@ -133,7 +146,10 @@ fn packet_does_not_join_a_unit_in_software() {
         ..Child::new(PACKET_PEER, Offload::Packet)
     };
     let text = line(gateway.add_child(&packet));
-    assert!(text.contains("reqid 1 belongs to a unit in software mode"), "{text}");
+    assert!(
+        text.contains("reqid 1 belongs to a unit in software mode"),
+        "{text}"
+    );
     gateway.delete_child(&packet);
     gateway.delete_child(&auto);
     gateway.assert_empty();

@@ -11,7 +11,10 @@ fn after_a_flap_policies_are_back_and_charon_rekeys() {
     gateway.kernel.set_link_up(P0, false);
     gateway.host.pump();
     assert!(gateway.kernel.sas().is_empty(), "the kernel flushed them");
-    assert!(gateway.host.take_expires().is_empty(), "not while the link is down");
+    assert!(
+        gateway.host.take_expires().is_empty(),
+        "not while the link is down"
+    );
     gateway.kernel.set_link_up(P0, true);
     gateway.host.pump();
     assert_eq!(
@@ -75,7 +78,10 @@ fn a_device_that_is_down_takes_no_unit() {
     gateway.host.pump();
     let child = Child::new(PACKET_PEER, Offload::Packet);
     let text = line(gateway.add_child(&child));
-    assert!(text.contains("p0") && text.contains("device is down"), "{text}");
+    assert!(
+        text.contains("p0") && text.contains("device is down"),
+        "{text}"
+    );
     gateway.delete_child(&child);
     gateway.assert_empty();
 }

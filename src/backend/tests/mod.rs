@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex, Weak};
 use super::*;
 use crate::host::{Acquire, HostRoute, Migrate, RouteResult};
 use crate::model::{
-    AlgorithmKind, Direction, DscpCopy, Key, Lifetime, Mark, Mode, Offload, Placement,
-    PolicyKind, Prefix, PriorityClass, SaReference, TrafficSelector,
+    AlgorithmKind, Direction, DscpCopy, Key, Lifetime, Mark, Mode, Offload, Placement, PolicyKind,
+    Prefix, PriorityClass, SaReference, TrafficSelector,
 };
 use crate::xfrm::fake::{FakeKernel, FakeLink, FakeRoute};
 
@@ -157,7 +157,11 @@ impl Gateway {
             ("198.51.100.0", C0, CRYPTO_PEER),
             ("203.0.113.0", E0, PLAIN_PEER),
         ] {
-            kernel.put_route(FakeRoute::new(Prefix::new(net.parse().unwrap(), 24), oif, None));
+            kernel.put_route(FakeRoute::new(
+                Prefix::new(net.parse().unwrap(), 24),
+                oif,
+                None,
+            ));
             kernel.put_neighbour(oif, peer.parse().unwrap(), [2, 0, 0, 0, 0, 1]);
         }
         let host = Arc::new(FakeHost::default());
@@ -183,7 +187,8 @@ impl Gateway {
 
     fn add_policies(&self, child: &Child) -> Result<()> {
         for dir in [Direction::In, Direction::Fwd, Direction::Out] {
-            self.backend.add_policy(&child.policy_id(dir), &child.policy(dir))?;
+            self.backend
+                .add_policy(&child.policy_id(dir), &child.policy(dir))?;
         }
         Ok(())
     }
@@ -191,7 +196,9 @@ impl Gateway {
     /// Removes them in charon's order, also those that were never added.
     pub(super) fn delete_child(&self, child: &Child) {
         for dir in [Direction::Out, Direction::In, Direction::Fwd] {
-            let _ = self.backend.del_policy(&child.policy_id(dir), &child.policy(dir));
+            let _ = self
+                .backend
+                .del_policy(&child.policy_id(dir), &child.policy(dir));
         }
         for inbound in [true, false] {
             let _ = self.backend.del_sa(&child.sa_id(inbound), 0);
@@ -210,7 +217,11 @@ impl Gateway {
 
     pub(super) fn assert_empty(&self) {
         assert!(self.kernel.sas().is_empty(), "{:?}", self.kernel.sas());
-        assert!(self.kernel.policies().is_empty(), "{:?}", self.kernel.policies());
+        assert!(
+            self.kernel.policies().is_empty(),
+            "{:?}",
+            self.kernel.policies()
+        );
         assert!(self.host.routes.lock().unwrap().is_empty());
         assert_eq!(self.backend.core.units.len(), 0, "a unit is left");
         assert!(self.backend.core.sad.is_empty());
@@ -323,7 +334,11 @@ impl Child {
             replay_window: self.replay_window,
             tfc: self.tfc,
             ipcomp: self.ipcomp,
-            cpi: if self.ipcomp == 0 { 0 } else { 0x1234 + u16::from(inbound) },
+            cpi: if self.ipcomp == 0 {
+                0
+            } else {
+                0x1234 + u16::from(inbound)
+            },
             cpu: None,
             encap: false,
             offload: self.offload,
@@ -375,10 +390,18 @@ impl Child {
                 mode: Some(self.mode),
                 reqid: self.reqid,
                 policy_count: 1,
-                esp: Some(if self.class == PriorityClass::Routed { Spi(0) } else { id.spi }),
+                esp: Some(if self.class == PriorityClass::Routed {
+                    Spi(0)
+                } else {
+                    id.spi
+                }),
                 ah: None,
                 ipcomp: self.ipcomp,
-                cpi: if self.ipcomp == 0 { 0 } else { 0x1234 + u16::from(!outbound) },
+                cpi: if self.ipcomp == 0 {
+                    0
+                } else {
+                    0x1234 + u16::from(!outbound)
+                },
             },
         }
     }

@@ -27,7 +27,11 @@ fn sixteen_threads_and_faults_leave_nothing() {
             scope.spawn(move || {
                 for round in 0..40_u32 {
                     // Pairs of threads share selectors and reqid, as a rekey and a trap do.
-                    let offload = if round % 2 == 0 { Offload::Packet } else { Offload::Auto };
+                    let offload = if round % 2 == 0 {
+                        Offload::Packet
+                    } else {
+                        Offload::Auto
+                    };
                     let child = Child {
                         spi: (u32::from(number) + 1) << 16 | round << 4,
                         ..Child::number(PACKET_PEER, offload, 10 + number / 2)

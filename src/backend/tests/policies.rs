@@ -26,18 +26,33 @@ fn a_rekey_moves_the_policy_to_the_new_sa_and_the_old_one_goes() {
         ..old.clone()
     };
     // The order of a responder: inbound first, outbound when the old one is deleted.
-    gateway.backend.add_sa(&new.sa_id(true), &new.sa(true)).unwrap();
+    gateway
+        .backend
+        .add_sa(&new.sa_id(true), &new.sa(true))
+        .unwrap();
     for dir in [Direction::In, Direction::Fwd] {
-        gateway.backend.add_policy(&new.policy_id(dir), &new.policy(dir)).unwrap();
+        gateway
+            .backend
+            .add_policy(&new.policy_id(dir), &new.policy(dir))
+            .unwrap();
     }
     assert_eq!(policy(&gateway, Direction::Out).spi, Some(Spi(0x1000)));
     gateway.kernel.clear_requests();
-    gateway.backend.add_sa(&new.sa_id(false), &new.sa(false)).unwrap();
+    gateway
+        .backend
+        .add_sa(&new.sa_id(false), &new.sa(false))
+        .unwrap();
     let dir = Direction::Out;
-    gateway.backend.add_policy(&new.policy_id(dir), &new.policy(dir)).unwrap();
+    gateway
+        .backend
+        .add_policy(&new.policy_id(dir), &new.policy(dir))
+        .unwrap();
     assert_eq!(policy(&gateway, Direction::Out).spi, Some(Spi(0x2000)));
     assert!(
-        gateway.kernel.request_names().contains(&"XFRM_MSG_UPDPOLICY"),
+        gateway
+            .kernel
+            .request_names()
+            .contains(&"XFRM_MSG_UPDPOLICY"),
         "the policy is replaced, never removed: {:?}",
         gateway.kernel.request_names()
     );
@@ -67,7 +82,11 @@ fn a_trap_waits_below_its_child_and_comes_back() {
     gateway.add_child(&child).unwrap();
     assert_eq!(policy(&gateway, Direction::Out).spi, Some(Spi(0x1000)));
     gateway.delete_child(&child);
-    assert_eq!(policy(&gateway, Direction::Out).spi, None, "the trap is back");
+    assert_eq!(
+        policy(&gateway, Direction::Out).spi,
+        None,
+        "the trap is back"
+    );
     assert_eq!(policy(&gateway, Direction::Out).offload, Some(P0));
     gateway.delete_child(&trap);
     gateway.assert_empty();
@@ -81,7 +100,11 @@ fn a_packet_trap_without_a_known_peer_is_refused_and_auto_is_software() {
         ..Child::new("0.0.0.0", Offload::Packet)
     };
     let dir = Direction::Out;
-    let text = line(gateway.backend.add_policy(&trap.policy_id(dir), &trap.policy(dir)));
+    let text = line(
+        gateway
+            .backend
+            .add_policy(&trap.policy_id(dir), &trap.policy(dir)),
+    );
     assert!(text.contains("remote_addrs"), "{text}");
     gateway.delete_child(&trap);
     gateway.assert_empty();
@@ -95,7 +118,10 @@ fn a_packet_trap_without_a_known_peer_is_refused_and_auto_is_software() {
     let child = Child::new(PACKET_PEER, Offload::Auto);
     gateway.add_child(&child).unwrap();
     let (sas, policies) = gateway.placements();
-    assert_eq!((sas, policies), (vec![Placement::Software; 2], vec![None; 2]));
+    assert_eq!(
+        (sas, policies),
+        (vec![Placement::Software; 2], vec![None; 2])
+    );
     gateway.delete_child(&child);
     gateway.delete_child(&auto);
     gateway.assert_empty();
@@ -108,7 +134,10 @@ fn ike_is_exempt_on_a_nic_while_it_has_policies() {
     // The option itself needs root and XFRM: by port it is the model's business alone.
     gateway.host.set("plugins.kernel-fastswan.port_bypass", 1);
     gateway.backend.reload();
-    gateway.backend.bypass_socket(socket.as_raw_fd(), libc::AF_INET).unwrap();
+    gateway
+        .backend
+        .bypass_socket(socket.as_raw_fd(), libc::AF_INET)
+        .unwrap();
     let exempt = |offload: Option<u32>| {
         gateway
             .kernel
@@ -117,7 +146,11 @@ fn ike_is_exempt_on_a_nic_while_it_has_policies() {
             .filter(|policy| policy.templates == 0 && policy.offload == offload)
             .count()
     };
-    assert_eq!((exempt(None), exempt(Some(P0))), (2, 0), "in software, by port");
+    assert_eq!(
+        (exempt(None), exempt(Some(P0))),
+        (2, 0),
+        "in software, by port"
+    );
     let (first, second) = (
         Child::number(PACKET_PEER, Offload::Packet, 5),
         Child::number(PACKET_PEER, Offload::Packet, 6),
@@ -140,7 +173,10 @@ fn a_nic_that_refuses_the_exemption_gets_no_policy() {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     gateway.host.set("plugins.kernel-fastswan.port_bypass", 1);
     gateway.backend.reload();
-    gateway.backend.bypass_socket(socket.as_raw_fd(), libc::AF_INET).unwrap();
+    gateway
+        .backend
+        .bypass_socket(socket.as_raw_fd(), libc::AF_INET)
+        .unwrap();
     let child = Child::new(PACKET_PEER, Offload::Packet);
     gateway.kernel.refuse_next(
         crate::xfrm::consts::XFRM_MSG_NEWPOLICY,
@@ -181,7 +217,9 @@ fn routes_follow_the_policy() {
 #[test]
 fn no_routes_without_install_routes_or_in_transport_mode() {
     let gateway = Gateway::with_settings(&[("install_routes", 0)]);
-    gateway.add_child(&Child::new(PACKET_PEER, Offload::Packet)).unwrap();
+    gateway
+        .add_child(&Child::new(PACKET_PEER, Offload::Packet))
+        .unwrap();
     assert!(gateway.host.routes.lock().unwrap().is_empty());
     let gateway = Gateway::new();
     let transport = Child {
@@ -269,7 +307,12 @@ fn offloaded_shunts_are_installed_after_what_they_overlap() {
     gateway.kernel.clear_requests();
     let other = Child::number(PACKET_PEER, Offload::Packet, 7);
     gateway.add_child(&other).unwrap();
-    assert!(!gateway.kernel.request_names().contains(&"XFRM_MSG_UPDPOLICY"));
+    assert!(
+        !gateway
+            .kernel
+            .request_names()
+            .contains(&"XFRM_MSG_UPDPOLICY")
+    );
     gateway.backend.del_policy(&id, &spec).unwrap();
     gateway.delete_child(&child);
     gateway.delete_child(&other);
@@ -322,7 +365,8 @@ fn a_policy_that_is_there_already_is_taken_over() {
     let host = Arc::new(FakeHost::default());
     let next = Backend::with_transport(host, "6.0.1", gateway.kernel.clone()).unwrap();
     let dir = Direction::Out;
-    next.add_policy(&child.policy_id(dir), &child.policy(dir)).unwrap();
+    next.add_policy(&child.policy_id(dir), &child.policy(dir))
+        .unwrap();
     assert_eq!(gateway.kernel.policies().len(), 3);
 }
 
@@ -353,9 +397,14 @@ fn query_tells_the_use_on_charons_clock() {
     let id = child.policy_id(Direction::Out);
     assert_eq!(gateway.backend.query_policy(&id).unwrap(), 0);
     let key = policy(&gateway, Direction::Out).key;
-    gateway.kernel.set_policy_use(&key, crate::xfrm::unix_now() as u64);
+    gateway
+        .kernel
+        .set_policy_use(&key, crate::xfrm::unix_now() as u64);
     let used = gateway.backend.query_policy(&id).unwrap();
     assert!((crate::xfrm::monotonic_now() - used).abs() <= 1);
     let other = Child::number(PLAIN_PEER, Offload::No, 9).policy_id(Direction::Out);
-    assert!(matches!(gateway.backend.query_policy(&other), Err(Error::NotFound(_))));
+    assert!(matches!(
+        gateway.backend.query_policy(&other),
+        Err(Error::NotFound(_))
+    ));
 }

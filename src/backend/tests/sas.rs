@@ -14,7 +14,10 @@ fn packet_goes_to_the_nic_behind_the_route_and_leaves_nothing() {
     );
     let sas = gateway.kernel.sas();
     let inbound = sas.iter().find(|sa| sa.inbound == Some(true)).unwrap();
-    assert!(inbound.replay.bitmap, "a NIC arms anti-replay for the long form only");
+    assert!(
+        inbound.replay.bitmap,
+        "a NIC arms anti-replay for the long form only"
+    );
     assert_eq!(inbound.replay.window, 32);
     let outbound = sas.iter().find(|sa| sa.inbound == Some(false)).unwrap();
     assert_eq!(outbound.replay.window, 0);
@@ -46,7 +49,10 @@ fn packet_is_refused_where_there_is_none_and_says_what_to_do() {
     let gateway = Gateway::new();
     let child = Child::new(PLAIN_PEER, Offload::Packet);
     let text = line(gateway.add_child(&child));
-    assert!(text.contains("HW offload is not supported by device e0"), "{text}");
+    assert!(
+        text.contains("HW offload is not supported by device e0"),
+        "{text}"
+    );
     assert!(text.contains("ConnectX"), "no remedy: {text}");
     gateway.delete_child(&child);
     gateway.assert_empty();
@@ -136,9 +142,15 @@ fn software_and_crypto_are_what_they_say() {
     let crypto = Child::number(CRYPTO_PEER, Offload::Crypto, 6);
     gateway.add_child(&crypto).unwrap();
     let (sas, policies) = gateway.placements();
-    assert_eq!(policies, [None; 4], "policies are offloaded in packet mode only");
+    assert_eq!(
+        policies, [None; 4],
+        "policies are offloaded in packet mode only"
+    );
     let count = |placement| sas.iter().filter(|sa| **sa == placement).count();
-    assert_eq!((count(Placement::Software), count(Placement::Crypto(C0))), (2, 2));
+    assert_eq!(
+        (count(Placement::Software), count(Placement::Crypto(C0))),
+        (2, 2)
+    );
     gateway.delete_child(&software);
     gateway.delete_child(&crypto);
     gateway.assert_empty();
@@ -213,7 +225,10 @@ fn compression_has_an_sa_of_its_own_that_goes_with_the_other() {
         assert_eq!(sa.mode_xfrm, mode.xfrm(), "{:?}", sa.id);
     }
     for dir in [Direction::Out, Direction::In, Direction::Fwd] {
-        gateway.backend.del_policy(&child.policy_id(dir), &child.policy(dir)).unwrap();
+        gateway
+            .backend
+            .del_policy(&child.policy_id(dir), &child.policy(dir))
+            .unwrap();
     }
     for inbound in [true, false] {
         let cpi = child.sa(inbound).cpi;
@@ -258,10 +273,15 @@ fn the_kernels_last_use_is_taken_where_there_is_one() {
     gateway.add_child(&child).unwrap();
     let id = child.sa_id(true);
     let used = crate::xfrm::unix_now() - 100;
-    gateway.kernel.set_counters(&id.key(), 1500, 10, Some(used as u64));
+    gateway
+        .kernel
+        .set_counters(&id.key(), 1500, 10, Some(used as u64));
     let usage = gateway.backend.query_sa(&id, 0).unwrap();
     let age = crate::xfrm::monotonic_now() - usage.use_time;
-    assert!((99..=101).contains(&age) || usage.use_time == 1, "{age} s ago");
+    assert!(
+        (99..=101).contains(&age) || usage.use_time == 1,
+        "{age} s ago"
+    );
 }
 
 #[test]
@@ -306,7 +326,10 @@ fn an_sa_in_software_moves_with_its_counters_of_sequence() {
     assert_eq!(sas.len(), 2);
     let moved = sas.iter().find(|sa| sa.id.dst.ip == new_dst.ip).unwrap();
     assert_eq!(moved.replay.oseq, 4711);
-    gateway.backend.del_sa(&SaId { dst: new_dst, ..id }, 0).unwrap();
+    gateway
+        .backend
+        .del_sa(&SaId { dst: new_dst, ..id }, 0)
+        .unwrap();
 }
 
 #[test]
@@ -320,8 +343,12 @@ fn keys_are_in_no_message_for_people() {
 #[test]
 fn flush_leaves_an_empty_table() {
     let gateway = Gateway::new();
-    gateway.add_child(&Child::number(PACKET_PEER, Offload::Packet, 3)).unwrap();
-    gateway.add_child(&Child::number(PLAIN_PEER, Offload::No, 4)).unwrap();
+    gateway
+        .add_child(&Child::number(PACKET_PEER, Offload::Packet, 3))
+        .unwrap();
+    gateway
+        .add_child(&Child::number(PLAIN_PEER, Offload::No, 4))
+        .unwrap();
     gateway.backend.flush_policies().unwrap();
     gateway.backend.flush_sas().unwrap();
     gateway.assert_empty();
@@ -330,7 +357,9 @@ fn flush_leaves_an_empty_table() {
 #[test]
 fn what_charon_leaves_is_removed_at_the_end() {
     let gateway = Gateway::new();
-    gateway.add_child(&Child::number(PACKET_PEER, Offload::Packet, 3)).unwrap();
+    gateway
+        .add_child(&Child::number(PACKET_PEER, Offload::Packet, 3))
+        .unwrap();
     gateway.backend.shutdown();
     assert!(gateway.kernel.sas().is_empty());
     assert!(gateway.kernel.policies().is_empty());

@@ -96,8 +96,16 @@ fn rules_of_devices() {
         (|d| d.esp_offload = false, Mode::Packet, "no IPsec offload"),
         (|d| d.esp_offload = false, Mode::Crypto, "no IPsec offload"),
         (|d| d.esp_offload = false, Mode::Software, ""),
-        (|d| d.kind = Some("vlan".into()), Mode::Packet, "device is a vlan"),
-        (|d| d.kind = Some("bond".into()), Mode::Packet, "device is a bond"),
+        (
+            |d| d.kind = Some("vlan".into()),
+            Mode::Packet,
+            "device is a vlan",
+        ),
+        (
+            |d| d.kind = Some("bond".into()),
+            Mode::Packet,
+            "device is a bond",
+        ),
         (|d| d.kind = Some("bond".into()), Mode::Crypto, ""),
         (|d| d.up = false, Mode::Packet, "device is down"),
     ];
@@ -105,7 +113,10 @@ fn rules_of_devices() {
         let mut device = mlx5();
         change(&mut device);
         let got = reason(check_device(&device, *mode));
-        assert!(got.contains(want) && got.is_empty() == want.is_empty(), "{got} / {want}");
+        assert!(
+            got.contains(want) && got.is_empty() == want.is_empty(),
+            "{got} / {want}"
+        );
     }
 }
 
@@ -122,8 +133,14 @@ fn rules_of_the_interface_hold_for_every_driver() {
             "",
         ),
         (|s| s.tfc = true, "TFC padding can't be offloaded"),
-        (|s| s.proto = Proto::Ah, "Only ESP xfrm state may be offloaded"),
-        (|s| s.proto = Proto::Comp, "Only ESP xfrm state may be offloaded"),
+        (
+            |s| s.proto = Proto::Ah,
+            "Only ESP xfrm state may be offloaded",
+        ),
+        (
+            |s| s.proto = Proto::Comp,
+            "Only ESP xfrm state may be offloaded",
+        ),
         (|s| s.reqid = 0, "Cannot offload without reqid"),
         (|s| s.ipcomp = true, "Cannot offload compressed xfrm states"),
     ];
@@ -141,9 +158,18 @@ fn rules_of_the_interface_hold_for_every_driver() {
 fn rules_of_mlx5_hold_for_mlx5_only() {
     type Change = fn(&mut SaFacts);
     let table: &[(Change, &str)] = &[
-        (|s| s.icv_bits = None, "Cannot offload authenticated xfrm states"),
-        (|s| s.aes_gcm = false, "Only AES-GCM-ICV16 xfrm state may be offloaded"),
-        (|s| s.encap = true, "Encapsulation is supported in transport mode only"),
+        (
+            |s| s.icv_bits = None,
+            "Cannot offload authenticated xfrm states",
+        ),
+        (
+            |s| s.aes_gcm = false,
+            "Only AES-GCM-ICV16 xfrm state may be offloaded",
+        ),
+        (
+            |s| s.encap = true,
+            "Encapsulation is supported in transport mode only",
+        ),
         (
             |s| s.icv_bits = Some(64),
             "Cannot offload xfrm states with AEAD ICV length other than 128bit",
@@ -237,7 +263,10 @@ fn rules_of_policies() {
             |p| p.selector = selector("0.0.0.0", 1, "10.2.0.0", 16, 0),
             "the device would match all addresses instead of 0.0.0.0/1",
         ),
-        (|p| p.selector = selector("0.0.0.0", 0, "10.2.0.0", 16, 0), ""),
+        (
+            |p| p.selector = selector("0.0.0.0", 0, "10.2.0.0", 16, 0),
+            "",
+        ),
     ];
     for (change, want) in table {
         let mut facts = policy();
@@ -257,5 +286,8 @@ fn rules_of_policies() {
         dir: Direction::Fwd,
         ..policy()
     };
-    assert_eq!(reason(check_policy(&other(), &forward)), "Cannot offload forward policy");
+    assert_eq!(
+        reason(check_policy(&other(), &forward)),
+        "Cannot offload forward policy"
+    );
 }
