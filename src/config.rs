@@ -18,6 +18,8 @@ pub const PREFIX: &str = "plugins.kernel-fastswan.";
 pub struct Config {
     /// `charon.install_routes`: install source routes for outbound policies.
     pub install_routes: bool,
+    /// `charon.routing_table`: where charon's network half puts those routes.
+    pub routing_table: u32,
     /// `charon.spi_min`, host order.
     pub spi_min: u32,
     /// `charon.spi_max`, host order.
@@ -44,6 +46,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             install_routes: true,
+            routing_table: 220,
             spi_min: 0xc000_0000,
             spi_max: 0xcfff_ffff,
             port_bypass: false,
@@ -95,6 +98,7 @@ impl Config {
         );
         Self {
             install_routes: host.get_bool("install_routes", default.install_routes),
+            routing_table: number("routing_table", default.routing_table),
             spi_min,
             spi_max,
             port_bypass: own("port_bypass", default.port_bypass),

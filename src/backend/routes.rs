@@ -13,9 +13,6 @@ use crate::spd::{Turn, User};
 
 use super::Core;
 
-/// charon's own routing table unless set otherwise (`charon.routing_table`).
-const DEFAULT_TABLE: i64 = 220;
-
 impl Core {
     /// Installs, replaces or removes the route of a policy, by its first user.
     pub(super) fn update_route(&self, turn: &mut Turn<'_>) {
@@ -134,10 +131,10 @@ impl Core {
         local: Option<IpAddr>,
         via_peer: bool,
     ) -> (Option<IpAddr>, String) {
-        let own_table = self.host.get_int("routing_table", DEFAULT_TABLE);
+        let own_table = self.config().routing_table;
         let (gateway, interface) = match self.route_to(peer, local, 0) {
             // A route of ours hides the one below it: charon's network half looks past it.
-            Some(route) if i64::from(route.table) != own_table => (
+            Some(route) if route.table != own_table => (
                 route.gateway,
                 self.links
                     .get(route.oif)
