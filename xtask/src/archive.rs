@@ -46,21 +46,29 @@ impl Archive {
     ///
     /// The caller holds the cache's lock.
     pub(crate) fn open(cache: &Cache, refresh: bool) -> Result<Self> {
-        let this = Self { dir: cache.path("apt"), cache: cache.clone() };
+        let this = Self {
+            dir: cache.path("apt"),
+            cache: cache.clone(),
+        };
         let stamp = this.dir.join("updated");
         let age = fs::metadata(&stamp)
             .and_then(|meta| meta.modified())
             .ok()
             .and_then(|at| SystemTime::now().duration_since(at).ok());
-        if !refresh && age.is_some_and(|age| age < FRESH) {
+        if !refresh && age.is_some_and(|age| age < FRESH) && this.sid_sources().exists() {
             return Ok(this);
         }
         ensure_keyring(cache)?;
         this.configure(&addresses(cache)?)?;
-        say::step("archive: reading the package lists of trixie, trixie-security, trixie-backports and sid (sources)");
+        say::step(
+            "archive: reading the package lists of trixie, trixie-security, trixie-backports and sid (sources)",
+        );
         let log = cache.log("apt-update");
-        logged(&mut this.apt("apt-get", &["update", "-o", "APT::Update::Error-Mode=any"]), &log)
-            .context("the archive's package lists cannot be read")?;
+        logged(
+            &mut this.apt("apt-get", &["update", "-o", "APT::Update::Error-Mode=any"]),
+            &log,
+        )
+        .context("the archive's package lists cannot be read")?;
         write_whole(&stamp, "")?;
         Ok(this)
     }
@@ -68,13 +76,21 @@ impl Archive {
     /// `program` (apt-get, apt-cache) with our configuration.
     pub(crate) fn apt(&self, program: &str, args: &[&str]) -> Command {
         let mut command = command(program);
-        command.args(args).env("APT_CONFIG", self.dir.join("apt.conf")).env("LC_ALL", "C");
+        command
+            .args(args)
+            .env("APT_CONFIG", self.dir.join("apt.conf"))
+            .env("LC_ALL", "C");
         command
     }
 
     /// The sources list for a root of trixie, for mmdebstrap.
     pub(crate) fn trixie_sources(&self) -> PathBuf {
         self.dir.join("trixie.list")
+    }
+
+    /// The same for a root of sid.
+    pub(crate) fn sid_sources(&self) -> PathBuf {
+        self.dir.join("sid.list")
     }
 
     /// The host's `Acquire` settings as options for another apt.
@@ -92,7 +108,8 @@ impl Archive {
                 let (name, version, origin) = (fields.next()?, fields.next()?, fields.next()?);
                 let mut words = origin.split_whitespace();
                 let suite = words.nth(1)?.split('/').next()?;
-                (name == package && origin.ends_with("Packages")).then(|| (version.to_owned(), suite.to_owned()))
+                (name == package && origin.ends_with("Packages"))
+                    .then(|| (version.to_owned(), suite.to_owned()))
             })
             .collect())
     }
@@ -106,15 +123,25 @@ impl Archive {
     }
 
     fn configure(&self, from: &Addresses) -> Result<()> {
-        for folder in ["etc/apt.conf.d", "etc/preferences.d", "state/lists/partial", "cache/archives/partial"] {
+        for folder in [
+            "etc/apt.conf.d",
+            "etc/preferences.d",
+            "state/lists/partial",
+            "cache/archives/partial",
+        ] {
             let path = self.dir.join(folder);
-            fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+            fs::create_dir_all(&path)
+                .with_context(|| format!("cannot create {}", path.display()))?;
         }
         let (main, security) = (&from.main, &from.security);
         let by = format!("[signed-by={KEYRING}]");
         write_whole(
             &self.dir.join("trixie.list"),
             format!("deb {by} {main} trixie main\ndeb {by} {security} trixie-security main\n"),
+        )?;
+        write_whole(
+            &self.dir.join("sid.list"),
+            format!("deb {by} {main} sid main\n"),
         )?;
         write_whole(
             &self.dir.join("etc/sources.list"),
@@ -135,7 +162,9 @@ impl Archive {
         );
         for setting in acquire_settings()? {
             if setting.contains("Check-Valid-Until") && setting.contains("false") {
-                say::step("archive: this machine's apt does not check how old an archive's lists are; neither do we");
+                say::step(
+                    "archive: this machine's apt does not check how old an archive's lists are; neither do we",
+                );
             }
             conf.push_str(&setting);
             conf.push('\n');
@@ -146,7 +175,11 @@ impl Archive {
 
 /// The host's settings that decide how and whether its archive can be reached.
 fn acquire_settings() -> Result<Vec<String>> {
-    let wanted = ["Acquire::Check-Valid-Until", "Acquire::Check-Date", "Acquire::Max-ValidTime"];
+    let wanted = [
+        "Acquire::Check-Valid-Until",
+        "Acquire::Check-Date",
+        "Acquire::Max-ValidTime",
+    ];
     let dump = output(command("apt-config").arg("dump"))?;
     Ok(dump
         .lines()
@@ -169,19 +202,30 @@ fn addresses(cache: &Cache) -> Result<Addresses> {
         .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
         .map(|name| name.trim_matches('"').to_owned());
     let query = || {
-        output(command("apt-get").args(["indextargets", "--format", "$(REPO_URI) $(CODENAME) $(CREATED_BY) $(ORIGIN)"]))
+        output(command("apt-get").args([
+            "indextargets",
+            "--format",
+            "$(REPO_URI) $(CODENAME) $(CREATED_BY) $(ORIGIN)",
+        ]))
     };
     let find = |text: &str| {
-        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        let rows: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .collect();
         let pick = |accept: &dyn Fn(&str) -> bool| {
             rows.iter()
-                .find(|row| row.len() == 4 && row[2] == "Packages" && row[3] == "Debian" && accept(row[1]))
+                .find(|row| {
+                    row.len() == 4 && row[2] == "Packages" && row[3] == "Debian" && accept(row[1])
+                })
                 .map(|row| row[0].to_owned())
         };
-        let main = pick(&|name| codename.as_deref().is_none_or(|own| own == name) && !name.contains('-'))?;
+        let main =
+            pick(&|name| codename.as_deref().is_none_or(|own| own == name) && !name.contains('-'))?;
         let security = pick(&|name| name.ends_with("-security")).or_else(|| {
             // sid has no security suite of its own; the archives stand side by side.
-            main.strip_suffix("/debian/").map(|base| format!("{base}/debian-security/"))
+            main.strip_suffix("/debian/")
+                .map(|base| format!("{base}/debian-security/"))
         })?;
         Some(Addresses { main, security })
     };
@@ -189,7 +233,9 @@ fn addresses(cache: &Cache) -> Result<Addresses> {
         return Ok(found);
     }
     // A machine that never read its lists does not know code names yet.
-    say::step("host: reading the package lists (apt-get update) to learn which archive this machine uses");
+    say::step(
+        "host: reading the package lists (apt-get update) to learn which archive this machine uses",
+    );
     host::update(cache)?;
     find(&query()?).ok_or_else(|| {
         anyhow!(
@@ -201,15 +247,27 @@ fn addresses(cache: &Cache) -> Result<Addresses> {
 
 /// Debian's keys must be new enough for trixie; anything else would mean to download unverified.
 fn ensure_keyring(cache: &Cache) -> Result<()> {
-    let known = || ["gpg", "asc", "pgp"].iter().any(|end| Path::new(&format!("{TRIXIE_KEY}.{end}")).exists());
+    let known = || {
+        ["gpg", "asc", "pgp"]
+            .iter()
+            .any(|end| Path::new(&format!("{TRIXIE_KEY}.{end}")).exists())
+    };
     if known() {
         return Ok(());
     }
-    say::step("host: the archive keyring is too old for trixie, installing the newest one the host's apt offers");
+    say::step(
+        "host: the archive keyring is too old for trixie, installing the newest one the host's apt offers",
+    );
     host::update(cache)?;
     logged(
         command("apt-get")
-            .args(["install", "-y", "-o", "DPkg::Lock::Timeout=600", "debian-archive-keyring"])
+            .args([
+                "install",
+                "-y",
+                "-o",
+                "DPkg::Lock::Timeout=600",
+                "debian-archive-keyring",
+            ])
             .env("DEBIAN_FRONTEND", "noninteractive"),
         &cache.log("host-keyring"),
     )?;

@@ -27,17 +27,26 @@ pub(crate) struct Cache {
 impl Cache {
     /// `$FASTSWAN_CACHE`, else `$XDG_CACHE_HOME/fastswan`, else `~/.cache/fastswan`.
     pub(crate) fn open() -> Result<Self> {
-        let set = |name| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let set = |name| {
+            env::var_os(name)
+                .filter(|v| !v.is_empty())
+                .map(PathBuf::from)
+        };
         let root = match (set("FASTSWAN_CACHE"), set("XDG_CACHE_HOME"), set("HOME")) {
             (Some(dir), ..) => dir,
             (None, Some(xdg), _) => xdg.join("fastswan"),
             (None, None, Some(home)) => home.join(".cache/fastswan"),
             (None, None, None) => {
-                bail!("no place for the cache: set FASTSWAN_CACHE (neither it nor XDG_CACHE_HOME nor HOME is set)")
+                bail!(
+                    "no place for the cache: set FASTSWAN_CACHE (neither it nor XDG_CACHE_HOME nor HOME is set)"
+                )
             }
         };
-        fs::create_dir_all(&root).with_context(|| format!("cannot create the cache {}", root.display()))?;
-        let root = root.canonicalize().with_context(|| format!("cannot resolve {}", root.display()))?;
+        fs::create_dir_all(&root)
+            .with_context(|| format!("cannot create the cache {}", root.display()))?;
+        let root = root
+            .canonicalize()
+            .with_context(|| format!("cannot resolve {}", root.display()))?;
         Ok(Self { root })
     }
 
@@ -53,12 +62,16 @@ impl Cache {
 
     /// Whether `relative` is complete and was made from `key`.
     pub(crate) fn holds(&self, relative: &str, key: &str) -> bool {
-        self.path(relative).exists() && fs::read_to_string(self.stamp(relative)).is_ok_and(|found| found == key)
+        self.path(relative).exists()
+            && fs::read_to_string(self.stamp(relative)).is_ok_and(|found| found == key)
     }
 
     /// The key `relative` was made from, if it is complete.
     pub(crate) fn key_of(&self, relative: &str) -> Option<String> {
-        self.path(relative).exists().then(|| fs::read_to_string(self.stamp(relative)).ok()).flatten()
+        self.path(relative)
+            .exists()
+            .then(|| fs::read_to_string(self.stamp(relative)).ok())
+            .flatten()
     }
 
     /// An empty temporary path beside `relative`; whatever an interrupted run left there is removed.
@@ -66,7 +79,8 @@ impl Cache {
         let path = self.path(&format!("{relative}.part"));
         remove(&path)?;
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+            fs::create_dir_all(parent)
+                .with_context(|| format!("cannot create {}", parent.display()))?;
         }
         Ok(path)
     }
@@ -98,7 +112,11 @@ impl Cache {
 
     /// A lock for one thing only, for work that need not stop everything else.
     pub(crate) fn lock_named(&self, name: &str) -> Result<Lock> {
-        let path = if name == "lock" { self.path(name) } else { self.path(&format!("{name}.lock")) };
+        let path = if name == "lock" {
+            self.path(name)
+        } else {
+            self.path(&format!("{name}.lock"))
+        };
         let file = File::options()
             .create(true)
             .truncate(false)
@@ -106,8 +124,12 @@ impl Cache {
             .open(&path)
             .with_context(|| format!("cannot open the lock {}", path.display()))?;
         if flock(&file, libc::LOCK_EX | libc::LOCK_NB).is_err() {
-            say::step(format_args!("waiting for another run that works in the cache ({})", path.display()));
-            flock(&file, libc::LOCK_EX).with_context(|| format!("cannot lock {}", path.display()))?;
+            say::step(format_args!(
+                "waiting for another run that works in the cache ({})",
+                path.display()
+            ));
+            flock(&file, libc::LOCK_EX)
+                .with_context(|| format!("cannot lock {}", path.display()))?;
         }
         Ok(Lock { _file: file })
     }
@@ -140,7 +162,8 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
 /// Writes a file so that a reader sees the old or the new content, never a part.
 pub(crate) fn write_whole(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
     if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+        fs::create_dir_all(parent)
+            .with_context(|| format!("cannot create {}", parent.display()))?;
     }
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".new-{}", process::id()));

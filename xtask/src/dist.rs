@@ -22,29 +22,46 @@ use crate::{
 };
 
 /// What charon looks up; anything else exported could collide with a symbol of the daemon.
-const EXPORTED: [&str; 2] = ["kernel_fastswan_plugin_create", "kernel_fastswan_plugin_version"];
+const EXPORTED: [&str; 2] = [
+    "kernel_fastswan_plugin_create",
+    "kernel_fastswan_plugin_version",
+];
 /// Crates of the command line tool that have no place in a daemon.
-const CLI_CRATES: &[&str] = &["clap", "clap_builder", "serde", "serde_json", "comfy-table", "tabled", "tokio"];
+const CLI_CRATES: &[&str] = &[
+    "clap",
+    "clap_builder",
+    "serde",
+    "serde_json",
+    "comfy-table",
+    "tabled",
+    "tokio",
+];
 pub(crate) const LIBRARY: &str = "libstrongswan-kernel-fastswan.so";
 pub(crate) const CONF: &str = "kernel-fastswan.conf";
 
 /// cargo, as the one that started us.
 pub(crate) fn cargo(repo: &Repo) -> Command {
     let mut cargo = command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(&repo.root).env("CARGO_TARGET_DIR", &repo.target);
+    cargo
+        .current_dir(&repo.root)
+        .env("CARGO_TARGET_DIR", &repo.target);
     // These describe xtask's own package; a build script of another package must not see them.
     for (name, _) in env::vars_os() {
         if name.to_string_lossy().starts_with("CARGO_PKG_") {
             cargo.env_remove(name);
         }
     }
-    cargo.env_remove("CARGO_MANIFEST_DIR").env_remove("CARGO_MANIFEST_PATH");
+    cargo
+        .env_remove("CARGO_MANIFEST_DIR")
+        .env_remove("CARGO_MANIFEST_PATH");
     cargo
 }
 
 /// Tells build.rs which strongSwan to build for.
 pub(crate) fn with_source<'c>(cargo: &'c mut Command, source: &Source) -> &'c mut Command {
-    cargo.env("FASTSWAN_STRONGSWAN_SRC", &source.dir).env("FASTSWAN_STRONGSWAN_CONFIG", &source.config)
+    cargo
+        .env("FASTSWAN_STRONGSWAN_SRC", &source.dir)
+        .env("FASTSWAN_STRONGSWAN_CONFIG", &source.config)
 }
 
 /// Builds for every supported version, or for the tree in `foreign`; returns the folders made.
@@ -56,34 +73,62 @@ pub(crate) fn all(repo: &Repo, cache: &Cache, foreign: Option<&Path>) -> Result<
             vec![sources::foreign(dir, &repo.target.join("dist"))?]
         }
     };
-    let made = found.iter().map(|source| build(repo, source)).collect::<Result<Vec<_>>>()?;
+    let made = found
+        .iter()
+        .map(|source| build(repo, source))
+        .collect::<Result<Vec<_>>>()?;
     crates(repo)?;
     Ok(made)
 }
 
-/// Builds for the strongSwan of the lab's root.
-pub(crate) fn for_lab(repo: &Repo, cache: &Cache) -> Result<PathBuf> {
+/// Builds for the strongSwan of one of the lab's roots.
+pub(crate) fn for_lab(repo: &Repo, cache: &Cache, version: &str) -> Result<PathBuf> {
     let found = setup::strongswan(cache)?;
-    let source = found.first().context("no strongSwan source is supported")?;
+    let source = found
+        .iter()
+        .find(|source| source.version == version)
+        .with_context(|| format!("strongSwan {version} is not among the supported sources"))?;
     build(repo, source)
 }
 
 fn build(repo: &Repo, source: &Source) -> Result<PathBuf> {
-    say::step(format_args!("dist: building the plugin for strongSwan {}", source.version));
+    say::step(format_args!(
+        "dist: building the plugin for strongSwan {}",
+        source.version
+    ));
     let out = repo.target.join("dist").join(&source.version);
     fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
-    let log = repo.target.join("dist").join(format!("build-{}.log", source.version));
+    let log = repo
+        .target
+        .join("dist")
+        .join(format!("build-{}.log", source.version));
     logged(
         with_source(
-            cargo(repo).args(["build", "--release", "--package", "fastswan", "--lib", "--features", "plugin"]),
+            cargo(repo).args([
+                "build",
+                "--release",
+                "--package",
+                "fastswan",
+                "--lib",
+                "--features",
+                "plugin",
+            ]),
             source,
         ),
         &log,
     )
-    .with_context(|| format!("the plugin does not build for strongSwan {}", source.version))?;
+    .with_context(|| {
+        format!(
+            "the plugin does not build for strongSwan {}",
+            source.version
+        )
+    })?;
     let library = out.join(LIBRARY);
     place(&repo.target.join("release/libfastswan.so"), &library)?;
-    place(&repo.root.join("strongswan-plugin").join(CONF), &out.join(CONF))?;
+    place(
+        &repo.root.join("strongswan-plugin").join(CONF),
+        &out.join(CONF),
+    )?;
     symbols(&library)?;
     Ok(out)
 }
@@ -97,7 +142,10 @@ fn place(from: &Path, to: &Path) -> Result<()> {
 /// Exactly the two symbols charon looks for are exported.
 fn symbols(library: &Path) -> Result<()> {
     let text = output(command("nm").args(["-D", "--defined-only"]).arg(library))?;
-    let mut found: Vec<&str> = text.lines().filter_map(|line| line.split_whitespace().last()).collect();
+    let mut found: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split_whitespace().last())
+        .collect();
     found.sort_unstable();
     ensure!(
         found == EXPORTED,
@@ -121,10 +169,18 @@ fn crates(repo: &Repo) -> Result<()> {
         "--prefix",
         "none",
     ]))?;
-    let names = || tree.lines().filter_map(|line| line.split_whitespace().next());
-    ensure!(names().any(|name| name == "fastswan"), "cargo tree does not list the plugin's crate");
+    let names = || {
+        tree.lines()
+            .filter_map(|line| line.split_whitespace().next())
+    };
+    ensure!(
+        names().any(|name| name == "fastswan"),
+        "cargo tree does not list the plugin's crate"
+    );
     if let Some(name) = names().find(|name| CLI_CRATES.contains(name)) {
-        bail!("the plugin is linked with {name}, a crate of the command line tool: put it behind feature ctl");
+        bail!(
+            "the plugin is linked with {name}, a crate of the command line tool: put it behind feature ctl"
+        );
     }
     Ok(())
 }

@@ -50,7 +50,11 @@ echo "fastswan: cannot enter the root"
 /// The initial file system for `kernel`, made once and kept beside it.
 pub(crate) fn ensure(cache: &Cache, kernel: &Kernel, busybox: &Path) -> Result<PathBuf> {
     let init = INIT.replace("ANSWER", PROBE_ANSWER);
-    let key = fingerprint((&init, MODULES, fs::metadata(busybox).map(|m| m.len()).unwrap_or(0)));
+    let key = fingerprint((
+        &init,
+        MODULES,
+        fs::metadata(busybox).map(|m| m.len()).unwrap_or(0),
+    ));
     let path = cache.path(&format!("kernels/initrd-{}-{key}", kernel.release));
     if path.exists() {
         return Ok(path);
@@ -59,13 +63,21 @@ pub(crate) fn ensure(cache: &Cache, kernel: &Kernel, busybox: &Path) -> Result<P
     archive.folder("bin");
     archive.folder("dev");
     archive.folder("modules");
-    archive.file("bin/busybox", 0o755, &fs::read(busybox).context("cannot read busybox")?);
+    archive.file(
+        "bin/busybox",
+        0o755,
+        &fs::read(busybox).context("cannot read busybox")?,
+    );
     archive.link("bin/sh", "busybox");
     archive.file("init", 0o755, init.as_bytes());
     for (number, module) in load_order(kernel)?.iter().enumerate() {
         let name = module.file_name().unwrap_or_default().to_string_lossy();
         let plain = name.split(".ko").next().unwrap_or_default();
-        archive.file(&format!("modules/{number:02}-{plain}.ko"), 0o644, &read_module(module)?);
+        archive.file(
+            &format!("modules/{number:02}-{plain}.ko"),
+            0o644,
+            &read_module(module)?,
+        );
     }
     write_whole(&path, archive.finish())?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644))?;
@@ -85,7 +97,10 @@ fn load_order(kernel: &Kernel) -> Result<Vec<PathBuf>> {
         if let Some(path) = find(&base, module) {
             order.push(path);
         } else if *module == "virtio_blk" && !builtin.contains(&file(module)) {
-            bail!("{} has no {module}, neither as a module nor built in", kernel.release);
+            bail!(
+                "{} has no {module}, neither as a module nor built in",
+                kernel.release
+            );
         }
     }
     Ok(order)
@@ -100,7 +115,10 @@ fn find(base: &Path, name: &str) -> Option<PathBuf> {
             let file = entry.file_name().to_string_lossy().replace('-', "_");
             if path.is_dir() {
                 folders.push(path);
-            } else if file.strip_prefix(name).is_some_and(|rest| rest.starts_with(".ko")) {
+            } else if file
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(".ko"))
+            {
                 return Some(path);
             }
         }
@@ -111,9 +129,17 @@ fn find(base: &Path, name: &str) -> Option<PathBuf> {
 /// A module's content, unpacked: busybox hands it to the kernel as it is.
 fn read_module(path: &Path) -> Result<Vec<u8>> {
     if path.extension().is_some_and(|end| end == "xz") {
-        let out = command("xz").arg("-dc").arg(path).output().context("cannot start xz")?;
+        let out = command("xz")
+            .arg("-dc")
+            .arg(path)
+            .output()
+            .context("cannot start xz")?;
         if !out.status.success() {
-            bail!("xz cannot unpack {}: {}", path.display(), String::from_utf8_lossy(&out.stderr));
+            bail!(
+                "xz cannot unpack {}: {}",
+                path.display(),
+                String::from_utf8_lossy(&out.stderr)
+            );
         }
         return Ok(out.stdout);
     }
@@ -148,7 +174,8 @@ impl Cpio {
         let fields = [self.inode, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0];
         self.bytes.extend_from_slice(b"070701");
         for field in fields {
-            self.bytes.extend_from_slice(format!("{field:08X}").as_bytes());
+            self.bytes
+                .extend_from_slice(format!("{field:08X}").as_bytes());
         }
         self.bytes.extend_from_slice(name.as_bytes());
         self.bytes.push(0);

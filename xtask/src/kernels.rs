@@ -79,13 +79,19 @@ impl Kernel {
     /// The bootable image; newer packages keep it beside the modules.
     pub(crate) fn vmlinuz(&self) -> Result<PathBuf> {
         let candidates = [
-            self.image_tree().join(format!("boot/vmlinuz-{}", self.release)),
-            self.image_tree().join(format!("usr/lib/modules/{}/vmlinuz", self.release)),
-            self.image_tree().join(format!("lib/modules/{}/vmlinuz", self.release)),
+            self.image_tree()
+                .join(format!("boot/vmlinuz-{}", self.release)),
+            self.image_tree()
+                .join(format!("usr/lib/modules/{}/vmlinuz", self.release)),
+            self.image_tree()
+                .join(format!("lib/modules/{}/vmlinuz", self.release)),
         ];
         match candidates.iter().find(|path| path.exists()) {
             Some(path) => Ok(path.clone()),
-            None => bail!("the packages of {} hold no vmlinuz (looked for {candidates:?})", self.release),
+            None => bail!(
+                "the packages of {} hold no vmlinuz (looked for {candidates:?})",
+                self.release
+            ),
         }
     }
 
@@ -101,22 +107,40 @@ impl Kernel {
 
 /// The kernel of `series`, if the cache already has a choice.
 pub(crate) fn cached(cache: &Cache, series: Series) -> Option<Kernel> {
-    let release = fs::read_to_string(choice(cache, series)).ok()?.trim().to_owned();
+    let release = fs::read_to_string(choice(cache, series))
+        .ok()?
+        .trim()
+        .to_owned();
     let entry = format!("kernels/{release}");
     cache.key_of(&entry)?;
-    Some(Kernel { series, dir: cache.path(&entry), release })
+    Some(Kernel {
+        series,
+        dir: cache.path(&entry),
+        release,
+    })
 }
 
 /// Finds, downloads and unpacks the kernel of `series`. The caller holds the cache's lock.
-pub(crate) fn ensure(cache: &Cache, archive: &Archive, series: Series, refresh: bool) -> Result<Kernel> {
+pub(crate) fn ensure(
+    cache: &Cache,
+    archive: &Archive,
+    series: Series,
+    refresh: bool,
+) -> Result<Kernel> {
     if !refresh && let Some(kernel) = cached(cache, series) {
         return Ok(kernel);
     }
     let release = find(archive, series)?;
     let entry = format!("kernels/{release}");
-    let kernel = Kernel { series, dir: cache.path(&entry), release: release.clone() };
+    let kernel = Kernel {
+        series,
+        dir: cache.path(&entry),
+        release: release.clone(),
+    };
     if cache.key_of(&entry).is_none() {
-        say::step(format_args!("kernel {series}: downloading image, modules and headers of {release}"));
+        say::step(format_args!(
+            "kernel {series}: downloading image, modules and headers of {release}"
+        ));
         let part = cache.scratch(&entry)?;
         fetch(cache, archive, &release, &part)?;
         cache.commit(&entry, &release)?;
@@ -136,7 +160,8 @@ fn find(archive: &Archive, series: Series) -> Result<String> {
     let wanted = versions
         .iter()
         .find(|(version, suite)| {
-            series.suites().contains(&suite.as_str()) && version.starts_with(&format!("{}.", series.prefix()))
+            series.suites().contains(&suite.as_str())
+                && version.starts_with(&format!("{}.", series.prefix()))
         })
         .map(|(version, _)| version);
     let Some(version) = wanted else {
@@ -151,7 +176,9 @@ fn find(archive: &Archive, series: Series) -> Result<String> {
         .lines()
         .find_map(|line| line.strip_prefix("Depends: "))
         .and_then(|depends| {
-            depends.split([',', '|']).find_map(|word| word.split_whitespace().next()?.strip_prefix("linux-image-"))
+            depends
+                .split([',', '|'])
+                .find_map(|word| word.split_whitespace().next()?.strip_prefix("linux-image-"))
         })
         .with_context(|| format!("{META} {version} depends on no linux-image package"))?;
     Ok(release.to_owned())
@@ -160,7 +187,10 @@ fn find(archive: &Archive, series: Series) -> Result<String> {
 /// Downloads every package of `release` and unpacks them into `part/image` and `part/headers`.
 fn fetch(cache: &Cache, archive: &Archive, release: &str, part: &Path) -> Result<()> {
     let abi = release.split("-cloud").next().unwrap_or(release);
-    let roots = [format!("linux-image-{release}"), format!("linux-headers-{release}")];
+    let roots = [
+        format!("linux-image-{release}"),
+        format!("linux-headers-{release}"),
+    ];
     let mut query = archive.apt(
         "apt-cache",
         &[
@@ -177,7 +207,12 @@ fn fetch(cache: &Cache, archive: &Archive, release: &str, part: &Path) -> Result
     query.args(&roots);
     let mut packages: Vec<String> = output(&mut query)?
         .lines()
-        .map(|line| line.trim().trim_start_matches('|').trim_start_matches("Depends: ").to_owned())
+        .map(|line| {
+            line.trim()
+                .trim_start_matches('|')
+                .trim_start_matches("Depends: ")
+                .to_owned()
+        })
         .filter(|name| name.starts_with("linux-") && name.contains(abi))
         .filter(|name| !name.ends_with("-unsigned") && !name.ends_with("-dbg"))
         .collect();
@@ -187,14 +222,26 @@ fn fetch(cache: &Cache, archive: &Archive, release: &str, part: &Path) -> Result
     archive.download(&packages, &debs, &format!("kernel-{release}"))?;
     for entry in fs::read_dir(&debs).with_context(|| format!("cannot read {}", debs.display()))? {
         let deb = entry?.path();
-        let name = deb.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let development = ["linux-headers-", "linux-kbuild-"].iter().any(|start| name.starts_with(start));
+        let name = deb
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let development = ["linux-headers-", "linux-kbuild-"]
+            .iter()
+            .any(|start| name.starts_with(start));
         // linux-base carries module lists: the image needs them for depmod, kbuild for its configuration.
         let shared = name.starts_with("linux-base-");
-        for (wanted, folder) in [(!development || shared, "image"), (development || shared, "headers")] {
+        for (wanted, folder) in [
+            (!development || shared, "image"),
+            (development || shared, "headers"),
+        ] {
             if wanted {
                 logged(
-                    command("dpkg-deb").arg("-x").arg(&deb).arg(part.join(folder)),
+                    command("dpkg-deb")
+                        .arg("-x")
+                        .arg(&deb)
+                        .arg(part.join(folder)),
                     &cache.log("kernel-unpack"),
                 )?;
             }

@@ -18,6 +18,7 @@ use crate::{
     cache::{Cache, remove},
     dist,
     kernels::{Kernel, Series},
+    roots::Release,
     run::{command, logged},
     say,
     setup::{self, Lab, Repo},
@@ -48,6 +49,8 @@ pub(crate) struct Run {
     pub(crate) names: Vec<String>,
     pub(crate) kernel: Series,
     pub(crate) plugin: Plugin,
+    /// Which root, and so which strongSwan, is booted.
+    pub(crate) release: Release,
     /// Print every check, not only scenarios and failures.
     pub(crate) verbose: bool,
     /// Keep the shared folder of the run.
@@ -59,7 +62,6 @@ pub(crate) struct Run {
 pub(crate) struct Verdict {
     pub(crate) name: String,
     pub(crate) passed: bool,
-    pub(crate) seconds: u64,
     /// Where its logs, dumps and captures are.
     pub(crate) files: PathBuf,
 }
@@ -78,10 +80,20 @@ pub(crate) struct Script {
 }
 
 /// A fresh shared folder for one run: the guest's init, the lab's functions, and the virtual NIC's module.
-pub(crate) fn prepare(repo: &Repo, lab: &Lab, kernel: &Kernel, name: &str, with_vnic: bool) -> Result<PathBuf> {
-    let share = repo.target.join("lab/run").join(format!("{}-{name}-{}", kernel.series, process::id()));
+pub(crate) fn prepare(
+    repo: &Repo,
+    lab: &Lab,
+    kernel: &Kernel,
+    name: &str,
+    with_vnic: bool,
+) -> Result<PathBuf> {
+    let share =
+        repo.target
+            .join("lab/run")
+            .join(format!("{}-{name}-{}", kernel.series, process::id()));
     remove(&share)?;
-    fs::create_dir_all(share.join("out")).with_context(|| format!("cannot create {}", share.display()))?;
+    fs::create_dir_all(share.join("out"))
+        .with_context(|| format!("cannot create {}", share.display()))?;
     // Relative target folders would mean something else to virtiofsd.
     let share = share.canonicalize()?;
     copy(&repo.root.join("tests/lab/guest"), &share)?;
@@ -97,8 +109,11 @@ pub(crate) fn prepare(repo: &Repo, lab: &Lab, kernel: &Kernel, name: &str, with_
 
 /// Copies a file or folder into `into` under its own name.
 pub(crate) fn copy(from: &Path, into: &Path) -> Result<()> {
-    logged(command("cp").arg("-a").arg(from).arg(into), &into.join("copy.log"))
-        .with_context(|| format!("cannot copy {} for the guest", from.display()))
+    logged(
+        command("cp").arg("-a").arg(from).arg(into),
+        &into.join("copy.log"),
+    )
+    .with_context(|| format!("cannot copy {} for the guest", from.display()))
 }
 
 /// Runs a script in the guest.
@@ -112,10 +127,18 @@ pub(crate) fn script(repo: &Repo, cache: &Cache, script: &Script) -> Result<Exit
         copy(extra, &share)?;
     }
     say::step(format_args!("vm: booting {}", kernel.release));
-    let job = vm::Job { kernel, guest: &lab.guest, share: &share, limit: Duration::from_secs(script.limit) };
+    let job = vm::Job {
+        kernel,
+        guest: &lab.guest,
+        share: &share,
+        limit: Duration::from_secs(script.limit),
+    };
     match vm::run(cache, &job, |line| println!("{line}"))? {
         vm::Outcome::Status(status) => {
-            say::step(format_args!("vm: the script ended with status {status} ({})", share.display()));
+            say::step(format_args!(
+                "vm: the script ended with status {status} ({})",
+                share.display()
+            ));
             Ok(ExitCode::from(u8::try_from(status).unwrap_or(1)))
         }
         vm::Outcome::Lost { why, .. } => bail!(why),
@@ -126,7 +149,13 @@ pub(crate) fn script(repo: &Repo, cache: &Cache, script: &Script) -> Result<Exit
 pub(crate) fn shell(repo: &Repo, cache: &Cache, series: Series) -> Result<ExitCode> {
     let lab = setup::lab(cache)?;
     let kernel = lab.kernel(series)?;
-    let share = prepare(repo, &lab, kernel, "shell", repo.root.join("tests/vnic/Makefile").exists())?;
+    let share = prepare(
+        repo,
+        &lab,
+        kernel,
+        "shell",
+        repo.root.join("tests/vnic/Makefile").exists(),
+    )?;
     copy(&repo.root.join("tests/lab"), &share)?;
     vm::shell(cache, kernel, &lab.guest, &share)?;
     Ok(ExitCode::SUCCESS)
@@ -136,10 +165,17 @@ pub(crate) fn shell(repo: &Repo, cache: &Cache, series: Series) -> Result<ExitCo
 pub(crate) fn names(repo: &Repo) -> Result<Vec<String>> {
     let folder = repo.root.join("tests/lab/scenarios");
     let mut found = Vec::new();
-    for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
+    for entry in
+        fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?
+    {
         let path = entry?.path();
         if path.join("run.sh").exists() {
-            found.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+            found.push(
+                path.file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned(),
+            );
         }
     }
     found.sort();
@@ -150,40 +186,81 @@ pub(crate) fn names(repo: &Repo) -> Result<Vec<String>> {
 pub(crate) fn run(repo: &Repo, cache: &Cache, run: &Run) -> Result<Vec<Verdict>> {
     let known = names(repo)?;
     if let Some(unknown) = run.names.iter().find(|name| !known.contains(name)) {
-        bail!("there is no scenario {unknown}; known are: {}", known.join(" "));
+        bail!(
+            "there is no scenario {unknown}; known are: {}",
+            known.join(" ")
+        );
     }
     let lab = setup::lab(cache)?;
     let kernel = lab.kernel(run.kernel)?;
+    let guest = setup::guest(cache, &lab, run.release)?;
     let share = prepare(repo, &lab, kernel, &run.plugin.to_string(), true)?;
     copy(&repo.root.join("tests/lab"), &share)?;
     if run.plugin == Plugin::KernelFastswan {
-        let made = dist::for_lab(repo, cache)?;
+        let made = dist::for_lab(repo, cache, run.release.strongswan())?;
         let folder = share.join("plugin");
-        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
         for file in [dist::LIBRARY, dist::CONF] {
             copy(&made.join(file), &folder)?;
         }
     }
-    let results = repo.target.join("lab").join(kernel.series.to_string()).join(run.plugin.to_string());
+    let results = repo
+        .target
+        .join("lab")
+        .join(kernel.series.to_string())
+        .join(match run.release {
+            Release::Trixie => run.plugin.to_string(),
+            Release::Sid => format!("{}-{}", run.plugin, run.release.strongswan()),
+        });
     let mut verdicts: Vec<Verdict> = Vec::new();
     let mut left = run.names.clone();
     // Each turn either ends, or the emulator broke the machine in the middle and the rest gets a new one.
     for turn in 1..=3 {
         fs::write(
             share.join("run"),
-            format!("export PLUGIN={}\nexec bash /share/lab/runner.sh {}\n", run.plugin, left.join(" ")),
+            format!(
+                "export PLUGIN={}\nexec bash /share/lab/runner.sh {}\n",
+                run.plugin,
+                left.join(" ")
+            ),
         )
         .context("cannot write the guest's script")?;
-        say::step(format_args!("lab: booting {} for {} scenarios with {}", kernel.release, left.len(), run.plugin));
-        let mut reader = Reader { run, results: &results, block: Vec::new(), verdicts: Vec::new() };
+        say::step(format_args!(
+            "lab: booting {} for {} scenarios with {} and strongSwan {}",
+            kernel.release,
+            left.len(),
+            run.plugin,
+            run.release.strongswan()
+        ));
+        let mut reader = Reader {
+            run,
+            results: &results,
+            block: Vec::new(),
+            verdicts: Vec::new(),
+        };
         let count = u32::try_from(left.len()).unwrap_or(u32::MAX);
-        let job = vm::Job { kernel, guest: &lab.guest, share: &share, limit: SCENARIO_LIMIT.saturating_mul(count) };
+        let job = vm::Job {
+            kernel,
+            guest: &guest,
+            share: &share,
+            limit: SCENARIO_LIMIT.saturating_mul(count),
+        };
         let ended = vm::run(cache, &job, |line| reader.line(line))?;
         verdicts.append(&mut reader.verdicts);
         left.retain(|name| !verdicts.iter().any(|verdict| verdict.name == *name));
-        let vm::Outcome::Lost { why, emulator } = ended else { break };
+        let vm::Outcome::Lost { why, emulator } = ended else {
+            // The runner ended by itself without a result for all: what it said last is the reason.
+            if !left.is_empty() {
+                reader.block.iter().for_each(|line| println!("{line}"));
+            }
+            break;
+        };
         if emulator && turn < 3 && !left.is_empty() {
-            say::step(format_args!("lab: QEMU's translation broke the kernel during {}, doing it again", left[0]));
+            say::step(format_args!(
+                "lab: QEMU's translation broke the kernel during {}, doing it again",
+                left[0]
+            ));
             continue;
         }
         for line in &reader.block {
@@ -197,11 +274,18 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, run: &Run) -> Result<Vec<Verdict>>
     for name in &run.names {
         if !verdicts.iter().any(|verdict| verdict.name == *name) {
             println!("FAIL {name}: it did not come to an end");
-            verdicts.push(Verdict { name: name.clone(), passed: false, seconds: 0, files: results.join(name) });
+            verdicts.push(Verdict {
+                name: name.clone(),
+                passed: false,
+                files: results.join(name),
+            });
         }
     }
     if run.keep {
-        say::step(format_args!("lab: the run's shared folder is {}", share.display()));
+        say::step(format_args!(
+            "lab: the run's shared folder is {}",
+            share.display()
+        ));
     } else {
         remove(&share)?;
     }
@@ -216,12 +300,14 @@ fn collect(share: &Path, results: &Path, names: &[String]) -> Result<()> {
         let to = results.join(name);
         remove(&to)?;
         if from.exists() {
-            fs::rename(&from, &to).with_context(|| format!("cannot move {} to {}", from.display(), to.display()))?;
+            fs::rename(&from, &to)
+                .with_context(|| format!("cannot move {} to {}", from.display(), to.display()))?;
         }
     }
     for file in ["console.log", "dmesg.log", "output"] {
         if share.join(file).exists() {
-            fs::copy(share.join(file), results.join(file)).with_context(|| format!("cannot copy {file}"))?;
+            fs::copy(share.join(file), results.join(file))
+                .with_context(|| format!("cannot copy {file}"))?;
         }
     }
     Ok(())
@@ -248,7 +334,12 @@ impl Reader<'_> {
         let mut fields = result.split_whitespace();
         let name = fields.next().unwrap_or_default().to_owned();
         let passed = fields.next() == Some("PASS");
-        let mut number = || fields.next().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let mut number = || {
+            fields
+                .next()
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0)
+        };
         let (seconds, checks, failures): (u64, u64, u64) = (number(), number(), number());
         let files = self.results.join(&name);
         if passed {
@@ -257,9 +348,16 @@ impl Reader<'_> {
             for line in &self.block {
                 println!("{line}");
             }
-            println!("FAIL {name} ({seconds} s, {failures} of {checks} checks; see {})", files.display());
+            println!(
+                "FAIL {name} ({seconds} s, {failures} of {checks} checks; see {})",
+                files.display()
+            );
         }
         self.block.clear();
-        self.verdicts.push(Verdict { name, passed, seconds, files });
+        self.verdicts.push(Verdict {
+            name,
+            passed,
+            files,
+        });
     }
 }

@@ -3,11 +3,16 @@
 //!
 //! Owns the command line and nothing else; each command is a room of its own (one file). No product code may depend
 //! on this crate, and it depends on none of theirs.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks on its terminal")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool speaks on its terminal"
+)]
 
 mod archive;
 mod cache;
 mod check;
+mod demo;
 mod dist;
 mod host;
 mod initramfs;
@@ -18,6 +23,7 @@ mod run;
 mod say;
 mod setup;
 mod sources;
+mod test;
 mod vm;
 mod vnic;
 
@@ -43,6 +49,24 @@ enum Command {
         /// Ask the suites again and make anew what changed.
         #[arg(long)]
         refresh: bool,
+    },
+    /// Show the main job on the built-in virtual NIC.
+    Demo {
+        /// Which kernel to boot.
+        #[arg(long, default_value = "7.3")]
+        kernel: Series,
+    },
+    /// Run all tests and count them.
+    Test {
+        /// Also everything on both kernels, and strongSwan's own plugin for comparison.
+        #[arg(long)]
+        full: bool,
+        /// Only what runs in the virtual machine.
+        #[arg(long)]
+        lab: bool,
+        /// Only steps (check, unit, integration, boundary, dist, vnic) and scenarios whose name contains this.
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
     },
     /// Build the plugin for every supported strongSwan into target/dist/.
     Dist {
@@ -89,6 +113,9 @@ enum LabCommand {
         /// Which plugin charon uses.
         #[arg(long, default_value = "kernel-fastswan")]
         plugin: lab::Plugin,
+        /// Which release the guest is: trixie has strongSwan 6.0.1, sid 6.1.0.
+        #[arg(long, default_value = "trixie")]
+        release: roots::Release,
         /// Keep the shared folder of the run.
         #[arg(long)]
         keep: bool,
@@ -127,8 +154,15 @@ fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Setup { refresh } => {
             setup::all(&cache, refresh)?;
-            say::step(format_args!("everything is there (cache: {})", cache.path("").display()));
+            say::step(format_args!(
+                "everything is there (cache: {})",
+                cache.path("").display()
+            ));
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Demo { kernel } => demo::run(&repo, &cache, kernel),
+        Command::Test { full, lab, only } => {
+            test::run(&repo, &cache, &test::Selection { full, lab, only })
         }
         Command::Dist { strongswan_src } => {
             for folder in dist::all(&repo, &cache, strongswan_src.as_deref())? {
@@ -137,19 +171,69 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Check => {
-            let failed = check::all(&repo, &cache).iter().filter(|check| check.result.is_err()).count();
-            Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            let failed = check::all(&repo, &cache)
+                .iter()
+                .filter(|check| check.result.is_err())
+                .count();
+            Ok(if failed == 0 {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
         }
-        Command::Lab(LabCommand::Run { names, kernel, plugin, keep, quiet }) => {
-            let names = if names.is_empty() { lab::names(&repo)? } else { names };
-            let verdicts = lab::run(&repo, &cache, &lab::Run { names, kernel, plugin, verbose: !quiet, keep })?;
+        Command::Lab(LabCommand::Run {
+            names,
+            kernel,
+            plugin,
+            release,
+            keep,
+            quiet,
+        }) => {
+            let names = if names.is_empty() {
+                lab::names(&repo)?
+            } else {
+                names
+            };
+            let verdicts = lab::run(
+                &repo,
+                &cache,
+                &lab::Run {
+                    names,
+                    kernel,
+                    plugin,
+                    release,
+                    verbose: !quiet,
+                    keep,
+                },
+            )?;
             let failed = verdicts.iter().filter(|verdict| !verdict.passed).count();
-            println!("{} passed, {failed} failed, 0 skipped", verdicts.len() - failed);
-            Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            println!(
+                "{} passed, {failed} failed, 0 skipped",
+                verdicts.len() - failed
+            );
+            Ok(if failed == 0 {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
         }
-        Command::Lab(LabCommand::Script { file, kernel, with, limit, no_vnic }) => {
-            lab::script(&repo, &cache, &lab::Script { file, kernel, with, limit, vnic: !no_vnic })
-        }
+        Command::Lab(LabCommand::Script {
+            file,
+            kernel,
+            with,
+            limit,
+            no_vnic,
+        }) => lab::script(
+            &repo,
+            &cache,
+            &lab::Script {
+                file,
+                kernel,
+                with,
+                limit,
+                vnic: !no_vnic,
+            },
+        ),
         Command::Lab(LabCommand::Shell { kernel }) => lab::shell(&repo, &cache, kernel),
         Command::Vnic(VnicCommand::Build) => {
             let lab = setup::lab(&cache)?;

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The two Debian roots: one the lab boots, one that compiles kernel modules.
+//! The Debian roots: what the lab boots, and the one that compiles kernel modules.
 //!
 //! Owns their package lists and how they are made (mmdebstrap, mke2fs). setup, vm and vnic call it. It must not
 //! contain anything of the project itself: plugin, module and scenarios reach the guest through the shared folder,
 //! so that a change of code never costs a new root.
 
 use std::{
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 
 use crate::{
     archive::Archive,
@@ -79,54 +80,138 @@ pub(crate) struct Guest {
     pub(crate) busybox: PathBuf,
 }
 
-const GUEST_ENTRY: &str = "roots/guest";
+/// A release whose strongSwan the lab runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Release {
+    /// Debian 13, strongSwan 6.0.1.
+    #[value(name = "trixie")]
+    Trixie,
+    /// Debian unstable, strongSwan 6.1.0.
+    #[value(name = "sid")]
+    Sid,
+}
+
+impl Release {
+    fn entry(self) -> &'static str {
+        match self {
+            Self::Trixie => "roots/guest",
+            Self::Sid => "roots/guest-sid",
+        }
+    }
+
+    /// Upstream version of the strongSwan it brings.
+    pub(crate) fn strongswan(self) -> &'static str {
+        match self {
+            Self::Trixie => "6.0.1",
+            Self::Sid => "6.1.0",
+        }
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Trixie => "trixie",
+            Self::Sid => "sid",
+        })
+    }
+}
+
 const BUILDER_ENTRY: &str = "roots/builder";
 
-fn guest_key(kernels: &[Kernel]) -> String {
-    let releases: Vec<&str> = kernels.iter().map(|kernel| kernel.release.as_str()).collect();
-    fingerprint((RECIPE, GUEST, releases))
+/// The guest's packages: what one release still has among its essential ones, another must be told.
+fn guest_packages(from: Release) -> Vec<&'static str> {
+    let mut packages = GUEST.to_vec();
+    if from == Release::Sid {
+        packages.push("mount");
+    }
+    packages
+}
+
+fn guest_key(kernels: &[Kernel], from: Release) -> String {
+    let releases: Vec<&str> = kernels
+        .iter()
+        .map(|kernel| kernel.release.as_str())
+        .collect();
+    fingerprint((RECIPE, guest_packages(from), releases))
 }
 
 fn builder_key(kernels: &[Kernel]) -> String {
-    let releases: Vec<&str> = kernels.iter().map(|kernel| kernel.release.as_str()).collect();
+    let releases: Vec<&str> = kernels
+        .iter()
+        .map(|kernel| kernel.release.as_str())
+        .collect();
     fingerprint((RECIPE, BUILDER, releases))
 }
 
 /// The guest root, if it is in the cache and fits `kernels`.
-pub(crate) fn cached_guest(cache: &Cache, kernels: &[Kernel]) -> Option<Guest> {
-    cache.holds(GUEST_ENTRY, &guest_key(kernels)).then(|| guest(cache))
+pub(crate) fn cached_guest(cache: &Cache, kernels: &[Kernel], from: Release) -> Option<Guest> {
+    cache
+        .holds(from.entry(), &guest_key(kernels, from))
+        .then(|| guest(cache, from))
 }
 
 /// The build root, if it is in the cache and fits `kernels`.
 pub(crate) fn cached_builder(cache: &Cache, kernels: &[Kernel]) -> Option<PathBuf> {
-    cache.holds(BUILDER_ENTRY, &builder_key(kernels)).then(|| cache.path(BUILDER_ENTRY))
+    cache
+        .holds(BUILDER_ENTRY, &builder_key(kernels))
+        .then(|| cache.path(BUILDER_ENTRY))
 }
 
-fn guest(cache: &Cache) -> Guest {
-    let dir = cache.path(GUEST_ENTRY);
-    Guest { image: dir.join("root.ext4"), busybox: dir.join("busybox") }
+fn guest(cache: &Cache, from: Release) -> Guest {
+    let dir = cache.path(from.entry());
+    Guest {
+        image: dir.join("root.ext4"),
+        busybox: dir.join("busybox"),
+    }
 }
 
 /// Makes the guest root. The caller holds the cache's lock.
-pub(crate) fn ensure_guest(cache: &Cache, archive: &Archive, kernels: &[Kernel], refresh: bool) -> Result<Guest> {
-    if !refresh && let Some(found) = cached_guest(cache, kernels) {
+pub(crate) fn ensure_guest(
+    cache: &Cache,
+    archive: &Archive,
+    kernels: &[Kernel],
+    from: Release,
+    refresh: bool,
+) -> Result<Guest> {
+    if !refresh && let Some(found) = cached_guest(cache, kernels, from) {
         return Ok(found);
     }
-    let part = cache.scratch(GUEST_ENTRY)?;
+    let part = cache.scratch(from.entry())?;
     let tree = part.join("tree");
     fs::create_dir_all(&part).with_context(|| format!("cannot create {}", part.display()))?;
-    say::step("root: making the guest's trixie with strongSwan and its tools (mmdebstrap)");
+    say::step(format_args!(
+        "root: making the guest's {from} with strongSwan and its tools (mmdebstrap)"
+    ));
     // Documentation and translations only make the image bigger.
-    let slim = ["doc", "man", "locale", "info"].map(|dir| format!("--dpkgopt=path-exclude=/usr/share/{dir}/*"));
-    mmdebstrap(cache, archive, "essential", GUEST, &slim, &tree, "root-guest")?;
+    let slim = ["doc", "man", "locale", "info"]
+        .map(|dir| format!("--dpkgopt=path-exclude=/usr/share/{dir}/*"));
+    mmdebstrap(
+        cache,
+        archive,
+        from,
+        &format!("root-guest-{from}"),
+        "essential",
+        &guest_packages(from),
+        &slim,
+        &tree,
+    )?;
     say::step("root: writing the guest's disk image");
     for kernel in kernels {
         let from = kernel.modules_in(&kernel.image_tree())?;
         let to = tree.join("usr/lib/modules");
         fs::create_dir_all(&to).with_context(|| format!("cannot create {}", to.display()))?;
-        logged(command("cp").arg("-a").arg(&from).arg(&to), &cache.log("root-modules"))?;
-        logged(command("chroot").arg(&tree).args(["depmod", &kernel.release]), &cache.log("root-depmod"))
-            .with_context(|| format!("cannot index the modules of {}", kernel.release))?;
+        logged(
+            command("cp").arg("-a").arg(&from).arg(&to),
+            &cache.log("root-modules"),
+        )?;
+        logged(
+            command("chroot")
+                .arg(&tree)
+                .args(["depmod", &kernel.release]),
+            &cache.log("root-depmod"),
+        )
+        .with_context(|| format!("cannot index the modules of {}", kernel.release))?;
     }
     for folder in ["share", "var/lib/fastswan"] {
         let path = tree.join(folder);
@@ -135,12 +220,23 @@ pub(crate) fn ensure_guest(cache: &Cache, archive: &Archive, kernels: &[Kernel],
     // The guest's daemons are started by scenarios; a name in the prompt and in logs is all it needs.
     fs::write(tree.join("etc/hostname"), "lab\n").context("cannot name the guest")?;
     let busybox = ["usr/bin/busybox", "bin/busybox"].map(|path| tree.join(path));
-    let busybox = busybox.iter().find(|path| path.exists()).context("busybox-static brought no busybox")?;
+    let busybox = busybox
+        .iter()
+        .find(|path| path.exists())
+        .context("busybox-static brought no busybox")?;
     fs::copy(busybox, part.join("busybox")).context("cannot copy busybox")?;
     // No journal: every run starts from the untouched image and throws its changes away.
     logged(
         command("mke2fs")
-            .args(["-q", "-t", "ext4", "-O", "^has_journal", "-E", "root_owner=0:0,lazy_itable_init=1"])
+            .args([
+                "-q",
+                "-t",
+                "ext4",
+                "-O",
+                "^has_journal",
+                "-E",
+                "root_owner=0:0,lazy_itable_init=1",
+            ])
             .args(["-L", "fastswan-lab", "-d"])
             .arg(&tree)
             .arg(part.join("root.ext4"))
@@ -148,27 +244,50 @@ pub(crate) fn ensure_guest(cache: &Cache, archive: &Archive, kernels: &[Kernel],
         &cache.log("root-image"),
     )?;
     remove(&tree)?;
-    cache.commit(GUEST_ENTRY, &guest_key(kernels))?;
-    Ok(guest(cache))
+    cache.commit(from.entry(), &guest_key(kernels, from))?;
+    Ok(guest(cache, from))
 }
 
 /// Makes the build root. The caller holds the cache's lock.
-pub(crate) fn ensure_builder(cache: &Cache, archive: &Archive, kernels: &[Kernel], refresh: bool) -> Result<PathBuf> {
+pub(crate) fn ensure_builder(
+    cache: &Cache,
+    archive: &Archive,
+    kernels: &[Kernel],
+    refresh: bool,
+) -> Result<PathBuf> {
     if !refresh && let Some(found) = cached_builder(cache, kernels) {
         return Ok(found);
     }
     let part = cache.scratch(BUILDER_ENTRY)?;
-    say::step("root: making the module builder's trixie with gcc-14 and both kernels' headers (mmdebstrap)");
+    say::step(
+        "root: making the module builder's trixie with gcc-14 and both kernels' headers (mmdebstrap)",
+    );
     // Unpacked packages are enough to run a compiler; configuring them would take longer than unpacking.
-    mmdebstrap(cache, archive, "extract", BUILDER, &[], &part, "root-builder")?;
+    mmdebstrap(
+        cache,
+        archive,
+        Release::Trixie,
+        "root-builder",
+        "extract",
+        BUILDER,
+        &[],
+        &part,
+    )?;
     for kernel in kernels {
         logged(
-            command("cp").arg("-aT").arg(kernel.headers_tree()).arg(&part),
+            command("cp")
+                .arg("-aT")
+                .arg(kernel.headers_tree())
+                .arg(&part),
             &cache.log("root-headers"),
         )?;
     }
     // Normally made by maintainer scripts, which do not run here.
-    for (link, target) in [("usr/bin/awk", "mawk"), ("usr/bin/gcc", "gcc-14"), ("usr/bin/cc", "gcc-14")] {
+    for (link, target) in [
+        ("usr/bin/awk", "mawk"),
+        ("usr/bin/gcc", "gcc-14"),
+        ("usr/bin/cc", "gcc-14"),
+    ] {
         let path = part.join(link);
         if fs::symlink_metadata(&path).is_err() {
             std::os::unix::fs::symlink(target, &path)
@@ -178,23 +297,36 @@ pub(crate) fn ensure_builder(cache: &Cache, archive: &Archive, kernels: &[Kernel
     cache.commit(BUILDER_ENTRY, &builder_key(kernels))
 }
 
+#[allow(
+    clippy::too_many_arguments,
+    reason = "the parts of one command line, each said once"
+)]
 fn mmdebstrap(
     cache: &Cache,
     archive: &Archive,
+    from: Release,
+    log: &str,
     variant: &str,
     packages: &[&str],
     options: &[String],
     into: &Path,
-    log: &str,
 ) -> Result<()> {
     let mut make = command("mmdebstrap");
     make.arg(format!("--variant={variant}"))
         .arg(format!("--include={}", packages.join(",")))
-        .args(["--mode=root", "--format=directory", "--aptopt=APT::Install-Recommends \"false\""])
+        .args([
+            "--mode=root",
+            "--format=directory",
+            "--aptopt=APT::Install-Recommends \"false\"",
+        ])
         .args(options);
     for option in archive.acquire_options()? {
         make.arg(format!("--aptopt={}", option.trim_end_matches(';')));
     }
-    make.arg("trixie").arg(into).arg(archive.trixie_sources());
+    let sources = match from {
+        Release::Trixie => archive.trixie_sources(),
+        Release::Sid => archive.sid_sources(),
+    };
+    make.arg(from.to_string()).arg(into).arg(sources);
     logged(&mut make, &cache.log(log))
 }

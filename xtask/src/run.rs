@@ -41,14 +41,20 @@ pub(crate) fn display(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
     words.extend(command.get_args().map(|arg| {
         let arg = arg.to_string_lossy();
-        if arg.contains(' ') { format!("'{arg}'") } else { arg.into_owned() }
+        if arg.contains(' ') {
+            format!("'{arg}'")
+        } else {
+            arg.into_owned()
+        }
     }));
     words.join(" ")
 }
 
 /// Last lines of a log, for error messages.
 pub(crate) fn tail(path: &Path, lines: usize) -> String {
-    let text = fs::read(path).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
+    let text = fs::read(path)
+        .map(|b| String::from_utf8_lossy(&b).into_owned())
+        .unwrap_or_default();
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
@@ -56,9 +62,11 @@ pub(crate) fn tail(path: &Path, lines: usize) -> String {
 /// Runs quietly with everything written to `log`; on failure the error carries the end of it.
 pub(crate) fn logged(command: &mut Command, log: &Path) -> Result<()> {
     if let Some(parent) = log.parent() {
-        fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+        fs::create_dir_all(parent)
+            .with_context(|| format!("cannot create {}", parent.display()))?;
     }
-    let out = File::create(log).with_context(|| format!("cannot write the log {}", log.display()))?;
+    let out =
+        File::create(log).with_context(|| format!("cannot write the log {}", log.display()))?;
     let err = out.try_clone()?;
     let shown = display(command);
     let status = command
@@ -68,17 +76,11 @@ pub(crate) fn logged(command: &mut Command, log: &Path) -> Result<()> {
         .status()
         .with_context(|| format!("cannot start: {shown}"))?;
     if !status.success() {
-        bail!("{shown}\nended with {status}; its last lines (all of it: {}):\n{}", log.display(), tail(log, 25));
-    }
-    Ok(())
-}
-
-/// Runs with the terminal passed through.
-pub(crate) fn shown(command: &mut Command) -> Result<()> {
-    let text = display(command);
-    let status = command.status().with_context(|| format!("cannot start: {text}"))?;
-    if !status.success() {
-        bail!("{text}\nended with {status}");
+        bail!(
+            "{shown}\nended with {status}; its last lines (all of it: {}):\n{}",
+            log.display(),
+            tail(log, 25)
+        );
     }
     Ok(())
 }
@@ -86,9 +88,16 @@ pub(crate) fn shown(command: &mut Command) -> Result<()> {
 /// Runs and returns what it wrote to standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let text = display(command);
-    let out = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start: {text}"))?;
+    let out = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start: {text}"))?;
     if !out.status.success() {
-        bail!("{text}\nended with {}: {}", out.status, String::from_utf8_lossy(&out.stderr).trim());
+        bail!(
+            "{text}\nended with {}: {}",
+            out.status,
+            String::from_utf8_lossy(&out.stderr).trim()
+        );
     }
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }

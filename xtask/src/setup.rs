@@ -13,7 +13,7 @@ use crate::{
     cache::Cache,
     host::{self, Part},
     kernels::{self, Kernel, Series},
-    roots::{self, Guest},
+    roots::{self, Guest, Release},
     sources::{self, Source},
 };
 
@@ -30,10 +30,18 @@ impl Repo {
         let manifest = env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
         let Some(root) = manifest.parent().map(std::path::Path::to_path_buf) else {
-            bail!("{} has no parent folder: start it with cargo xtask", manifest.display());
+            bail!(
+                "{} has no parent folder: start it with cargo xtask",
+                manifest.display()
+            );
         };
-        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        let target = if target.is_absolute() { target } else { root.join(target) };
+        let target =
+            env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        let target = if target.is_absolute() {
+            target
+        } else {
+            root.join(target)
+        };
         Ok(Self { root, target })
     }
 }
@@ -58,10 +66,18 @@ impl Lab {
 }
 
 fn cached_lab(cache: &Cache) -> Option<Lab> {
-    let kernels = Series::ALL.into_iter().map(|series| kernels::cached(cache, series)).collect::<Option<Vec<_>>>()?;
-    let guest = roots::cached_guest(cache, &kernels)?;
+    let kernels = Series::ALL
+        .into_iter()
+        .map(|series| kernels::cached(cache, series))
+        .collect::<Option<Vec<_>>>()?;
+    let guest = roots::cached_guest(cache, &kernels, Release::Trixie)?;
     let builder = roots::cached_builder(cache, &kernels)?;
-    Some(Lab { cache: cache.clone(), kernels, guest, builder })
+    Some(Lab {
+        cache: cache.clone(),
+        kernels,
+        guest,
+        builder,
+    })
 }
 
 /// Kernels and roots, from the cache if they are there.
@@ -71,6 +87,19 @@ pub(crate) fn lab(cache: &Cache) -> Result<Lab> {
         return Ok(lab);
     }
     all(cache, false).map(|(lab, _)| lab)
+}
+
+/// The root of another release, made when it is first asked for.
+pub(crate) fn guest(cache: &Cache, lab: &Lab, from: Release) -> Result<Guest> {
+    if from == Release::Trixie {
+        return Ok(lab.guest.clone());
+    }
+    if let Some(found) = roots::cached_guest(cache, &lab.kernels, from) {
+        return Ok(found);
+    }
+    let _lock = cache.lock()?;
+    let archive = Archive::open(cache, false)?;
+    roots::ensure_guest(cache, &archive, &lab.kernels, from, false)
 }
 
 /// strongSwan's sources, from the cache if they are there.
@@ -91,9 +120,7 @@ pub(crate) fn all(cache: &Cache, refresh: bool) -> Result<(Lab, Vec<Source>)> {
         bail!("only root can make the roots of the lab (mmdebstrap, chroot)");
     }
     let _lock = cache.lock()?;
-    if !refresh
-        && let (Some(lab), Some(sources)) = (cached_lab(cache), sources::cached(cache))
-    {
+    if !refresh && let (Some(lab), Some(sources)) = (cached_lab(cache), sources::cached(cache)) {
         return Ok((lab, sources));
     }
     let archive = Archive::open(cache, refresh)?;
@@ -105,12 +132,21 @@ pub(crate) fn all(cache: &Cache, refresh: bool) -> Result<(Lab, Vec<Source>)> {
         .collect::<Result<Vec<_>>>()?;
     let (guest, builder, sources) = thread::scope(|scope| {
         let builder = scope.spawn(|| roots::ensure_builder(cache, &archive, &kernels, refresh));
-        let guest = scope.spawn(|| roots::ensure_guest(cache, &archive, &kernels, refresh));
+        let guest = scope
+            .spawn(|| roots::ensure_guest(cache, &archive, &kernels, Release::Trixie, refresh));
         let sources = sources::ensure(cache, &archive, refresh);
         (guest.join(), builder.join(), sources)
     });
     let panicked = |_| anyhow!("a step of the setup panicked");
     let guest = guest.map_err(panicked)??;
     let builder = builder.map_err(panicked)??;
-    Ok((Lab { cache: cache.clone(), kernels, guest, builder }, sources?))
+    Ok((
+        Lab {
+            cache: cache.clone(),
+            kernels,
+            guest,
+            builder,
+        },
+        sources?,
+    ))
 }

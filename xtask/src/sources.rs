@@ -27,8 +27,14 @@ struct Supported {
 
 /// What the project promises to build for. A version is added here after its structures were compared.
 const SUPPORTED: &[Supported] = &[
-    Supported { suite: "trixie-security", upstream: "6.0.1" },
-    Supported { suite: "sid", upstream: "6.1.0" },
+    Supported {
+        suite: "trixie-security",
+        upstream: "6.0.1",
+    },
+    Supported {
+        suite: "sid",
+        upstream: "6.1.0",
+    },
 ];
 
 /// An unpacked source tree.
@@ -46,23 +52,38 @@ pub(crate) struct Source {
 pub(crate) fn cached(cache: &Cache) -> Option<Vec<Source>> {
     SUPPORTED
         .iter()
-        .map(|wanted| cache.key_of(&entry(wanted.upstream)).map(|_| in_cache(cache, wanted.upstream)))
+        .map(|wanted| {
+            cache
+                .key_of(&entry(wanted.upstream))
+                .map(|_| in_cache(cache, wanted.upstream))
+        })
         .collect()
 }
 
 /// Downloads and unpacks what is missing. The caller holds the cache's lock.
 pub(crate) fn ensure(cache: &Cache, archive: &Archive, refresh: bool) -> Result<Vec<Source>> {
-    SUPPORTED.iter().map(|wanted| ensure_one(cache, archive, *wanted, refresh)).collect()
+    SUPPORTED
+        .iter()
+        .map(|wanted| ensure_one(cache, archive, *wanted, refresh))
+        .collect()
 }
 
-fn ensure_one(cache: &Cache, archive: &Archive, wanted: Supported, refresh: bool) -> Result<Source> {
+fn ensure_one(
+    cache: &Cache,
+    archive: &Archive,
+    wanted: Supported,
+    refresh: bool,
+) -> Result<Source> {
     let entry = entry(wanted.upstream);
     let have = cache.key_of(&entry);
     if have.is_some() && !refresh {
         return Ok(in_cache(cache, wanted.upstream));
     }
     let offered = offered(archive)?;
-    let Some(debian) = offered.iter().find(|version| upstream(version) == wanted.upstream) else {
+    let Some(debian) = offered
+        .iter()
+        .find(|version| upstream(version) == wanted.upstream)
+    else {
         if let Some(have) = have {
             say::step(format_args!(
                 "strongSwan: {} no longer holds {} (it offers {}), using {have} from the cache",
@@ -84,18 +105,27 @@ fn ensure_one(cache: &Cache, archive: &Archive, wanted: Supported, refresh: bool
     if have.as_ref() == Some(debian) {
         return Ok(in_cache(cache, wanted.upstream));
     }
-    say::step(format_args!("strongSwan: downloading and unpacking the sources of {debian} ({})", wanted.suite));
+    say::step(format_args!(
+        "strongSwan: downloading and unpacking the sources of {debian} ({})",
+        wanted.suite
+    ));
     let part = cache.scratch(&entry)?;
     let work = part.with_extension("work");
     crate::cache::remove(&work)?;
     fs::create_dir_all(&work).with_context(|| format!("cannot create {}", work.display()))?;
     // apt checks the files against the signed list, dpkg-source applies the distribution's patches.
     logged(
-        archive.apt("apt-get", &["source", "--only-source", &format!("strongswan={debian}")]).current_dir(&work),
+        archive
+            .apt(
+                "apt-get",
+                &["source", "--only-source", &format!("strongswan={debian}")],
+            )
+            .current_dir(&work),
         &cache.log(&format!("strongswan-{}", wanted.upstream)),
     )?;
     let unpacked = work.join(format!("strongswan-{}", wanted.upstream));
-    fs::rename(&unpacked, &part).with_context(|| format!("the package unpacked to no {}", unpacked.display()))?;
+    fs::rename(&unpacked, &part)
+        .with_context(|| format!("the package unpacked to no {}", unpacked.display()))?;
     crate::cache::remove(&work)?;
     fs::write(part.join("config.h"), config(wanted.upstream)).context("cannot write config.h")?;
     cache.commit(&entry, debian)?;
@@ -104,10 +134,17 @@ fn ensure_one(cache: &Cache, archive: &Archive, wanted: Supported, refresh: bool
 
 /// A tree the developer names. A config.h of its own is used; otherwise one is written to `scratch`, never into it.
 pub(crate) fn foreign(dir: &Path, scratch: &Path) -> Result<Source> {
-    let dir = dir.canonicalize().with_context(|| format!("no strongSwan source in {}", dir.display()))?;
+    let dir = dir
+        .canonicalize()
+        .with_context(|| format!("no strongSwan source in {}", dir.display()))?;
     let file = dir.join("configure.ac");
-    let text = fs::read_to_string(&file)
-        .with_context(|| format!("{} is no strongSwan source tree: cannot read {}", dir.display(), file.display()))?;
+    let text = fs::read_to_string(&file).with_context(|| {
+        format!(
+            "{} is no strongSwan source tree: cannot read {}",
+            dir.display(),
+            file.display()
+        )
+    })?;
     let version = text
         .lines()
         .find_map(|line| line.trim().strip_prefix("AC_INIT([strongSwan],["))
@@ -122,7 +159,11 @@ pub(crate) fn foreign(dir: &Path, scratch: &Path) -> Result<Source> {
         crate::cache::write_whole(&path, config(&version))?;
         path
     };
-    Ok(Source { version, dir, config: config_path })
+    Ok(Source {
+        version,
+        dir,
+        config: config_path,
+    })
 }
 
 fn entry(upstream: &str) -> String {
@@ -131,16 +172,27 @@ fn entry(upstream: &str) -> String {
 
 fn in_cache(cache: &Cache, upstream: &str) -> Source {
     let dir = cache.path(&entry(upstream));
-    Source { version: upstream.to_owned(), config: dir.join("config.h"), dir }
+    Source {
+        version: upstream.to_owned(),
+        config: dir.join("config.h"),
+        dir,
+    }
 }
 
 /// Debian versions of strongSwan's source package in the suites we read, newest first.
 fn offered(archive: &Archive) -> Result<Vec<String>> {
     let text = output(&mut archive.apt("apt-cache", &["showsrc", "--only-source", "strongswan"]))?;
-    let mut found: Vec<String> =
-        text.lines().filter_map(|line| line.strip_prefix("Version: ")).map(str::to_owned).collect();
+    let mut found: Vec<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("Version: "))
+        .map(str::to_owned)
+        .collect();
     // dpkg knows how Debian versions compare.
-    let newer = |a: &str, b: &str| command("dpkg").args(["--compare-versions", a, "gt", b]).status();
+    let newer = |a: &str, b: &str| {
+        command("dpkg")
+            .args(["--compare-versions", a, "gt", b])
+            .status()
+    };
     let mut failed = None;
     found.sort_by(|a, b| match newer(a, b) {
         Ok(status) if status.success() => std::cmp::Ordering::Less,
@@ -152,13 +204,17 @@ fn offered(archive: &Archive) -> Result<Vec<String>> {
         }
     });
     found.dedup();
-    failed.map_or(Ok(found), |error| Err(error).context("cannot start dpkg to compare versions"))
+    failed.map_or(Ok(found), |error| {
+        Err(error).context("cannot start dpkg to compare versions")
+    })
 }
 
 /// `6.0.1` of `6.0.1-6+deb13u7`.
 fn upstream(debian: &str) -> &str {
     let no_epoch = debian.split_once(':').map_or(debian, |(_, rest)| rest);
-    no_epoch.rsplit_once('-').map_or(no_epoch, |(version, _)| version)
+    no_epoch
+        .rsplit_once('-')
+        .map_or(no_epoch, |(version, _)| version)
 }
 
 /// What the headers need of config.h outside strongSwan's own build, with the options of Debian's package that

@@ -76,7 +76,9 @@ pub(crate) fn run(cache: &Cache, job: &Job<'_>, mut line: impl FnMut(&str)) -> R
         let outcome = once(cache, job, &mut line)?;
         match &outcome {
             // Nothing of the script has run, so a second attempt hides nothing of it.
-            Outcome::Lost { emulator: true, .. } if attempt < ATTEMPTS && !job.share.join("alive").exists() => {
+            Outcome::Lost { emulator: true, .. }
+                if attempt < ATTEMPTS && !job.share.join("alive").exists() =>
+            {
                 say::step("vm: QEMU's translation broke the kernel while it booted, booting again");
             }
             _ => return Ok(outcome),
@@ -94,7 +96,8 @@ fn once(cache: &Cache, job: &Job<'_>, line: &mut impl FnMut(&str)) -> Result<Out
     let _files = share(job.share)?;
     let mut qemu = machine(cache, job.kernel, job.guest, "")?;
     attach_share(&mut qemu, job.share);
-    qemu.arg("-serial").arg(format!("file:{}", console.display()));
+    qemu.arg("-serial")
+        .arg(format!("file:{}", console.display()));
     let mut qemu = start(&mut qemu, &job.share.join("qemu.log"))?;
     let mut output = Tail::new(job.share.join("output"));
     let ended = loop {
@@ -113,10 +116,15 @@ fn once(cache: &Cache, job: &Job<'_>, line: &mut impl FnMut(&str)) -> Result<Out
     };
     drop(qemu);
     output.finish(line);
-    if let Some(status) = fs::read_to_string(job.share.join("status")).ok().and_then(|text| text.trim().parse().ok()) {
+    if let Some(status) = fs::read_to_string(job.share.join("status"))
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+    {
         return Ok(Outcome::Status(status));
     }
-    let text = fs::read(&console).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let text = fs::read(&console)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default();
     Ok(Outcome::Lost {
         emulator: text.contains(PATCH_RACE),
         why: format!(
@@ -139,7 +147,10 @@ pub(crate) fn shell(cache: &Cache, kernel: &Kernel, guest: &Guest, share_dir: &P
     attach_share(&mut qemu, share_dir);
     qemu.args(["-serial", "mon:stdio"]);
     let text = crate::run::display(&qemu);
-    let mut child = Guarded(qemu.spawn().with_context(|| format!("cannot start: {text}"))?);
+    let mut child = Guarded(
+        qemu.spawn()
+            .with_context(|| format!("cannot start: {text}"))?,
+    );
     child.0.wait().context("cannot wait for QEMU")?;
     Ok(())
 }
@@ -147,19 +158,49 @@ pub(crate) fn shell(cache: &Cache, kernel: &Kernel, guest: &Guest, share_dir: &P
 /// QEMU with everything but its consoles and shared folder.
 fn machine(cache: &Cache, kernel: &Kernel, guest: &Guest, extra: &str) -> Result<Command> {
     let accelerator = accelerator(cache, kernel, guest)?;
-    let mut qemu = bare(kernel, &initramfs::ensure(cache, kernel, &guest.busybox)?, accelerator, extra)?;
-    qemu.arg("-drive").arg(format!("file={},if=virtio,format=raw,snapshot=on", guest.image.display()));
+    let mut qemu = bare(
+        kernel,
+        &initramfs::ensure(cache, kernel, &guest.busybox)?,
+        accelerator,
+        extra,
+    )?;
+    qemu.arg("-drive").arg(format!(
+        "file={},if=virtio,format=raw,snapshot=on",
+        guest.image.display()
+    ));
     Ok(qemu)
 }
 
 fn bare(kernel: &Kernel, initrd: &Path, accelerator: Accelerator, extra: &str) -> Result<Command> {
     let mut qemu = command("qemu-system-x86_64");
-    qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "pc", "-smp", "2"])
-        .args(["-m", "1536", "-object", "memory-backend-memfd,id=mem,size=1536M,share=on", "-numa", "node,memdev=mem"]);
+    qemu.args([
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-no-reboot",
+        "-machine",
+        "pc",
+        "-smp",
+        "2",
+    ])
+    .args([
+        "-m",
+        "1536",
+        "-object",
+        "memory-backend-memfd,id=mem,size=1536M,share=on",
+        "-numa",
+        "node,memdev=mem",
+    ]);
     match accelerator {
         Accelerator::Kvm => qemu.args(["-accel", "kvm", "-cpu", "host"]),
         // With cx16 QEMU 7.2 injects double faults after cmpxchg16b; five-level tables only cost time.
-        Accelerator::Tcg => qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max,la57=off,cx16=off"]),
+        Accelerator::Tcg => qemu.args([
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "max,la57=off,cx16=off",
+        ]),
     };
     qemu.arg("-kernel").arg(kernel.vmlinuz()?).arg("-initrd").arg(initrd).arg("-append").arg(format!(
         "console=ttyS0 panic=-1 oops=panic quiet loglevel=5 mitigations=off nokaslr tsc=reliable no_timer_check \
@@ -171,7 +212,10 @@ fn bare(kernel: &Kernel, initrd: &Path, accelerator: Accelerator, extra: &str) -
 fn attach_share(qemu: &mut Command, share: &Path) {
     qemu.arg("-chardev")
         .arg(format!("socket,id=share,path={}", socket(share).display()))
-        .args(["-device", "vhost-user-fs-pci,queue-size=1024,chardev=share,tag=share"]);
+        .args([
+            "-device",
+            "vhost-user-fs-pci,queue-size=1024,chardev=share,tag=share",
+        ]);
 }
 
 fn start(qemu: &mut Command, log: &Path) -> Result<Guarded> {
@@ -202,9 +246,15 @@ fn share(share: &Path) -> Result<Guarded> {
     let mut daemon = command(program);
     daemon.arg(format!("--socket-path={}", socket.display()));
     if program.starts_with("/usr/libexec") {
-        daemon.arg("--shared-dir").arg(share).args(["--cache=auto", "--sandbox=chroot"]);
+        daemon
+            .arg("--shared-dir")
+            .arg(share)
+            .args(["--cache=auto", "--sandbox=chroot"]);
     } else {
-        daemon.arg("-o").arg(format!("source={},cache=auto,sandbox=chroot", share.display()));
+        daemon.arg("-o").arg(format!(
+            "source={},cache=auto,sandbox=chroot",
+            share.display()
+        ));
     }
     let log = share.join("virtiofsd.log");
     let mut child = start(&mut daemon, &log)?;
@@ -214,7 +264,11 @@ fn share(share: &Path) -> Result<Guarded> {
             bail!("virtiofsd ended with {status}: {}", tail(&log, 10));
         }
         if began.elapsed() > Duration::from_secs(10) {
-            bail!("virtiofsd does not listen on {}: {}", socket.display(), tail(&log, 10));
+            bail!(
+                "virtiofsd does not listen on {}: {}",
+                socket.display(),
+                tail(&log, 10)
+            );
         }
         sleep(Duration::from_millis(10));
     }
@@ -238,13 +292,18 @@ fn accelerator(cache: &Cache, kernel: &Kernel, guest: &Guest) -> Result<Accelera
     if let Ok(text) = fs::read_to_string(&answer)
         && let Some(found) = text.strip_prefix(boot.trim())
     {
-        return Ok(if found.trim() == "kvm" { Accelerator::Kvm } else { Accelerator::Tcg });
+        return Ok(if found.trim() == "kvm" {
+            Accelerator::Kvm
+        } else {
+            Accelerator::Tcg
+        });
     }
     say::step("vm: trying whether KVM boots a kernel here");
     let console = cache.log("kvm-probe");
     let initrd = initramfs::ensure(cache, kernel, &guest.busybox)?;
     let mut qemu = bare(kernel, &initrd, Accelerator::Kvm, "fastswan.probe")?;
-    qemu.arg("-serial").arg(format!("file:{}", console.display()));
+    qemu.arg("-serial")
+        .arg(format!("file:{}", console.display()));
     let began = Instant::now();
     let mut child = start(&mut qemu, &cache.log("kvm-probe-qemu"))?;
     while child.0.try_wait()?.is_none() && began.elapsed() < PROBE_LIMIT {
@@ -253,11 +312,19 @@ fn accelerator(cache: &Cache, kernel: &Kernel, guest: &Guest) -> Result<Accelera
     drop(child);
     let works = fs::read(&console)
         .is_ok_and(|text| String::from_utf8_lossy(&text).contains(initramfs::PROBE_ANSWER));
-    let (word, chosen) = if works { ("kvm", Accelerator::Kvm) } else { ("tcg", Accelerator::Tcg) };
+    let (word, chosen) = if works {
+        ("kvm", Accelerator::Kvm)
+    } else {
+        ("tcg", Accelerator::Tcg)
+    };
     write_whole(&answer, format!("{} {word}\n", boot.trim()))?;
     say::step(format_args!(
         "vm: {}",
-        if works { "KVM works" } else { "KVM cannot boot a kernel here, using QEMU's own translation (slower)" }
+        if works {
+            "KVM works"
+        } else {
+            "KVM cannot boot a kernel here, using QEMU's own translation (slower)"
+        }
     ));
     Ok(chosen)
 }
@@ -271,11 +338,17 @@ struct Tail {
 
 impl Tail {
     fn new(path: PathBuf) -> Self {
-        Self { path, at: 0, rest: Vec::new() }
+        Self {
+            path,
+            at: 0,
+            rest: Vec::new(),
+        }
     }
 
     fn poll(&mut self, line: &mut impl FnMut(&str)) {
-        let Ok(mut file) = File::open(&self.path) else { return };
+        let Ok(mut file) = File::open(&self.path) else {
+            return;
+        };
         let mut fresh = Vec::new();
         if file.seek(SeekFrom::Start(self.at)).is_err() || file.read_to_end(&mut fresh).is_err() {
             return;

@@ -32,7 +32,10 @@ pub(crate) struct Built {
 pub(crate) fn build(repo: &Repo, lab: &Lab, kernel: &Kernel) -> Result<Built> {
     let source = repo.root.join("tests/vnic");
     if !source.join("Makefile").exists() {
-        bail!("{} holds no Makefile: there is no virtual NIC to build", source.display());
+        bail!(
+            "{} holds no Makefile: there is no virtual NIC to build",
+            source.display()
+        );
     }
     // Several checkouts, and several runs of one, may use the build root at the same time.
     let name = format!("{}-{}", kernel.release, fingerprint(&repo.root));
@@ -43,24 +46,50 @@ pub(crate) fn build(repo: &Repo, lab: &Lab, kernel: &Kernel) -> Result<Built> {
     let wanted = content(&inside)?;
     let stamp = inside.join("built-from");
     if fs::read_to_string(&stamp).ok().as_deref() != Some(wanted.as_str()) {
-        say::step(format_args!("vnic: building the virtual NIC's module for {}", kernel.release));
+        say::step(format_args!(
+            "vnic: building the virtual NIC's module for {}",
+            kernel.release
+        ));
         let headers = format!("/usr/src/linux-headers-{}", kernel.release);
-        make(lab, &["-C", &headers, &format!("M=/build/{name}"), "CC=gcc-14", "-j2", "modules"], &out.join("build.log"))
-            .with_context(|| format!("the virtual NIC does not build for {}", kernel.release))?;
+        make(
+            lab,
+            &[
+                "-C",
+                &headers,
+                &format!("M=/build/{name}"),
+                "CC=gcc-14",
+                "-j2",
+                "modules",
+            ],
+            &out.join("build.log"),
+        )
+        .with_context(|| format!("the virtual NIC does not build for {}", kernel.release))?;
         if inside.join("ip").exists() {
-            make(lab, &["-C", &format!("/build/{name}"), "CC=gcc-14", IPROUTE], &out.join("build-ip.log"))
-                .context("the virtual NIC's part for iproute2 does not build")?;
+            make(
+                lab,
+                &["-C", &format!("/build/{name}"), "CC=gcc-14", IPROUTE],
+                &out.join("build-ip.log"),
+            )
+            .context("the virtual NIC's part for iproute2 does not build")?;
         }
         fs::write(&stamp, &wanted).with_context(|| format!("cannot write {}", stamp.display()))?;
     }
     let place = |file: &str| -> Result<PathBuf> {
         let to = out.join(file);
-        let bytes = fs::read(inside.join(file)).with_context(|| format!("the build made no {file}"))?;
+        let bytes =
+            fs::read(inside.join(file)).with_context(|| format!("the build made no {file}"))?;
         write_whole(&to, bytes)?;
         Ok(to)
     };
-    let iproute = inside.join(IPROUTE).exists().then(|| place(IPROUTE)).transpose()?;
-    Ok(Built { module: place("vnic.ko")?, iproute })
+    let iproute = inside
+        .join(IPROUTE)
+        .exists()
+        .then(|| place(IPROUTE))
+        .transpose()?;
+    Ok(Built {
+        module: place("vnic.ko")?,
+        iproute,
+    })
 }
 
 /// The library iproute2 loads for `ip link add type vnic`.
@@ -87,14 +116,17 @@ fn make(lab: &Lab, arguments: &[&str], log: &Path) -> Result<()> {
 fn is_source(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     matches!(name.as_ref(), "Kbuild" | "Makefile")
-        || (path.extension().is_some_and(|end| end == "c" || end == "h") && !name.ends_with(".mod.c"))
+        || (path.extension().is_some_and(|end| end == "c" || end == "h")
+            && !name.ends_with(".mod.c"))
 }
 
 /// The sources below a folder, without those of subfolders that are not part of the build.
 fn sources(from: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for folder in ["", "ip"] {
-        let Ok(entries) = fs::read_dir(from.join(folder)) else { continue };
+        let Ok(entries) = fs::read_dir(from.join(folder)) else {
+            continue;
+        };
         for entry in entries {
             let path = entry?.path();
             if path.is_file() && is_source(&path) {
@@ -109,17 +141,23 @@ fn sources(from: &Path) -> Result<Vec<PathBuf>> {
 /// Makes the copy equal to the sources, touching only what differs, so that make rebuilds only that.
 fn mirror(from: &Path, to: &Path) -> Result<()> {
     let wanted = sources(from)?;
-    for gone in sources(to)?.into_iter().filter(|file| !wanted.contains(file)) {
-        fs::remove_file(to.join(&gone)).with_context(|| format!("cannot remove {}", gone.display()))?;
+    for gone in sources(to)?
+        .into_iter()
+        .filter(|file| !wanted.contains(file))
+    {
+        fs::remove_file(to.join(&gone))
+            .with_context(|| format!("cannot remove {}", gone.display()))?;
     }
     for file in wanted {
-        let fresh = fs::read(from.join(&file)).with_context(|| format!("cannot read {}", file.display()))?;
+        let fresh = fs::read(from.join(&file))
+            .with_context(|| format!("cannot read {}", file.display()))?;
         let copy = to.join(&file);
         if fs::read(&copy).is_ok_and(|old| old == fresh) {
             continue;
         }
         if let Some(parent) = copy.parent() {
-            fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+            fs::create_dir_all(parent)
+                .with_context(|| format!("cannot create {}", parent.display()))?;
         }
         fs::write(&copy, fresh).with_context(|| format!("cannot write {}", copy.display()))?;
     }
@@ -130,7 +168,8 @@ fn mirror(from: &Path, to: &Path) -> Result<()> {
 fn content(folder: &Path) -> Result<String> {
     let mut all = Vec::new();
     for file in sources(folder)? {
-        let bytes = fs::read(folder.join(&file)).with_context(|| format!("cannot read {}", file.display()))?;
+        let bytes = fs::read(folder.join(&file))
+            .with_context(|| format!("cannot read {}", file.display()))?;
         all.push((file, bytes));
     }
     Ok(fingerprint(all))

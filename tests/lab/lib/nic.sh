@@ -85,7 +85,7 @@ nic_begin() {
 
 # capture_start HOST DEVICE NAME DIRECTION
 capture_start() {
-	on "$1" tcpdump -i "$2" -Q "$4" -n -p -U -s 200 -w "$OUT/$3.pcap" >"$OUT/$3.txt" 2>&1 &
+	on "$1" tcpdump -i "$2" -Q "$4" -n -p -U -B 16384 -s 200 -w "$OUT/$3.pcap" >"$OUT/$3.txt" 2>&1 &
 	CAPTURES="$CAPTURES $!"
 	until_true 10 grep -q 'listening on' "$OUT/$3.txt" || bad "tcpdump does not start on $2 of $1"
 }
@@ -105,6 +105,16 @@ wire() {
 		tcpdump -n -r "$file" "$@" 2>/dev/null
 	done
 }
+
+# wire_flush: everything sent so far is in the capture. A neighbour request, which no policy touches, is sent and waited
+# for: what was sent before it was captured before it.
+wire_flush() {
+	WIRE_MARKER=$(wire_packets arp)
+	on moon arping -q -c 1 -w 3 -I p0 192.168.0.2
+	until_true 15 wire_marker_seen || bad "the capture of the wire does not follow"
+}
+
+wire_marker_seen() { [ "$(wire_packets arp)" -gt "$WIRE_MARKER" ]; }
 
 # wire_packets [FILTER]: how many packets.
 wire_packets() { wire "$@" | wc -l; }
@@ -128,7 +138,7 @@ wire_mark() {
 # wire_esp_only: since the mark the wire carried ESP, and nothing else but IKE and neighbour discovery.
 wire_esp_only() {
 	local rest esp host was
-	sleep 0.3
+	wire_flush
 	# ESP, UDP 500 and 4500 (IKE and ESP in UDP), ICMPv6 133..137 (neighbour discovery).
 	rest=$(wire_new |
 		grep -Ev ' ESP\(|: isakmp|\.(500|4500) > |\.(500|4500): |ARP|ICMP6, (neighbor|router|redirect)|HBH ICMP6|igmp')
@@ -278,7 +288,7 @@ nic_sequence() {
 
 # refuse_clear TEXT: since the mark nothing of alice or bob was on the wire in clear.
 refuse_clear() {
-	sleep 0.3
+	wire_flush
 	same "no packet of alice or bob was on the wire in clear $1" 0 \
 		"$(wire_new 'net 10.0.0.0/8' | wc -l)"
 }

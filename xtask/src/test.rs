@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! `cargo xtask test`: everything that must hold, in the order in which a failure is cheapest to find.
+//!
+//! Owns the order, the table and the count. It runs each step also when an earlier one failed, so that one run shows
+//! all. A step that could not run counts as failed: nothing is passed or skipped because something was missing. It
+//! must not check anything itself.
+
+use std::{fs, path::Path, process::ExitCode, time::Duration};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    cache::Cache,
+    check, dist,
+    kernels::Series,
+    lab::{self, Plugin},
+    roots::Release,
+    run::{display, tail},
+    say,
+    setup::{self, Repo},
+    vm,
+};
+
+/// Scenarios run on the older kernel too: one of each kind, since the plugin is the same and the kernel's part differs.
+const SMOKE: &[&str] = &[
+    "tunnel-v4",
+    "tunnel-v6",
+    "transport",
+    "crypto",
+    "rekey-child",
+    "trap",
+    "refused-by-nic",
+];
+
+/// What to run.
+#[derive(Debug)]
+pub(crate) struct Selection {
+    /// Also every scenario on the older kernel, and all of them with strongSwan's own plugin for comparison.
+    pub(crate) full: bool,
+    /// Only what needs the virtual machine.
+    pub(crate) lab: bool,
+    /// Only steps or scenarios whose name contains this.
+    pub(crate) only: Option<String>,
+}
+
+/// One line of the table.
+#[derive(Debug)]
+struct Row {
+    step: String,
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+    seconds: u64,
+    /// Counted in the sum; a comparison with strongSwan's own plugin is shown but proves nothing about ours.
+    counts: bool,
+    failures: Vec<String>,
+}
+
+/// Runs what is selected and prints the table.
+pub(crate) fn run(repo: &Repo, cache: &Cache, selection: &Selection) -> Result<ExitCode> {
+    let mut rows = Vec::new();
+    if !selection.lab {
+        if selection.wants("check") {
+            rows.push(timed("check", || checks(repo, cache)));
+        }
+        if selection.wants("unit") {
+            rows.extend(cargo_tests(
+                repo,
+                "unit",
+                &["--workspace", "--lib", "--bins"],
+            ));
+        }
+        if selection.wants("integration") || selection.wants("boundary") {
+            let only: &[&str] = match selection.only.as_deref() {
+                Some("boundary") => &["--package", "fastswan", "--test", "boundary"],
+                _ => &["--package", "fastswan", "--test", "*"],
+            };
+            rows.extend(cargo_tests(repo, "integration", only));
+        }
+    }
+    if selection.wants("dist") {
+        rows.push(timed("dist", || builds(repo, cache)));
+    }
+    for series in Series::ALL {
+        let step = format!("virtual NIC raw checks on {series}");
+        if selection.wants("vnic") {
+            rows.push(timed(&step, || raw_checks(repo, cache, series)));
+        }
+    }
+    let all = lab::names(repo)?;
+    let smoke = || {
+        all.iter()
+            .filter(|name| SMOKE.contains(&name.as_str()))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    let mut runs = vec![
+        (
+            Series::New,
+            Plugin::KernelFastswan,
+            Release::Trixie,
+            all.clone(),
+        ),
+        (
+            Series::Stable,
+            Plugin::KernelFastswan,
+            Release::Trixie,
+            if selection.full { all.clone() } else { smoke() },
+        ),
+    ];
+    if selection.full {
+        runs.push((
+            Series::New,
+            Plugin::KernelFastswan,
+            Release::Sid,
+            all.clone(),
+        ));
+        runs.extend(
+            Series::ALL.map(|series| (series, Plugin::KernelNetlink, Release::Trixie, all.clone())),
+        );
+    }
+    for (series, plugin, release, names) in runs {
+        let names: Vec<String> = names
+            .into_iter()
+            .filter(|name| selection.wants(name))
+            .collect();
+        if names.is_empty() {
+            continue;
+        }
+        let step = format!(
+            "lab on {series} with {plugin}, strongSwan {}",
+            release.strongswan()
+        );
+        let run = lab::Run {
+            names,
+            kernel: series,
+            plugin,
+            release,
+            verbose: false,
+            keep: false,
+        };
+        rows.push(timed(&step, || scenarios(repo, cache, &run)));
+    }
+    Ok(table(&rows))
+}
+
+impl Selection {
+    fn wants(&self, name: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| name.contains(only))
+    }
+}
+
+impl Row {
+    fn new(step: &str) -> Self {
+        Self {
+            step: step.to_owned(),
+            passed: 0,
+            failed: 0,
+            skipped: 0,
+            seconds: 0,
+            counts: true,
+            failures: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, name: &str, passed: bool) {
+        if passed {
+            self.passed += 1;
+        } else {
+            self.failed += 1;
+            self.failures.push(name.to_owned());
+        }
+    }
+}
+
+/// Runs a step; one that cannot run at all is one failure.
+fn timed(step: &str, work: impl FnOnce() -> Result<Row>) -> Row {
+    say::step(format_args!("test: {step}"));
+    let began = say::elapsed();
+    let mut row = work().unwrap_or_else(|error| {
+        println!("{step}: {error:#}");
+        let mut row = Row::new(step);
+        row.add("it could not run", false);
+        row
+    });
+    step.clone_into(&mut row.step);
+    row.seconds = (say::elapsed() - began).as_secs();
+    row
+}
+
+fn checks(repo: &Repo, cache: &Cache) -> Result<Row> {
+    let mut row = Row::new("check");
+    for checked in check::all(repo, cache) {
+        row.add(checked.name, checked.result.is_ok());
+    }
+    Ok(row)
+}
+
+fn builds(repo: &Repo, cache: &Cache) -> Result<Row> {
+    let mut row = Row::new("dist");
+    for folder in dist::all(repo, cache, None)? {
+        row.add(&folder.display().to_string(), true);
+    }
+    Ok(row)
+}
+
+/// `cargo test`, one row per test program.
+fn cargo_tests(repo: &Repo, step: &str, arguments: &[&str]) -> Vec<Row> {
+    say::step(format_args!(
+        "test: {step} (cargo test {})",
+        arguments.join(" ")
+    ));
+    let began = say::elapsed();
+    let result = cargo_test(repo, step, arguments);
+    let seconds = (say::elapsed() - began).as_secs();
+    let mut rows = result.unwrap_or_else(|error| {
+        println!("{step}: {error:#}");
+        let mut row = Row::new(step);
+        row.add("it could not run", false);
+        vec![row]
+    });
+    if let Some(first) = rows.first_mut() {
+        first.seconds = seconds;
+    }
+    rows
+}
+
+fn cargo_test(repo: &Repo, step: &str, arguments: &[&str]) -> Result<Vec<Row>> {
+    let log = repo.target.join(format!("test/{step}.log"));
+    fs::create_dir_all(repo.target.join("test"))
+        .context("cannot create the folder of test logs")?;
+    let mut cargo = dist::cargo(repo);
+    // cargo names the programs on stderr, they write results to stdout: one pipe keeps their order.
+    cargo.args(["test", "--no-fail-fast"]).args(arguments);
+    // Tests that need root, or a source of strongSwan, are left out by a plain `cargo test`. Both are here.
+    cargo.args(["--", "--include-ignored"]);
+    let out = fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+    let err = out.try_clone()?;
+    let text = display(&cargo);
+    let status = cargo
+        .stdout(out)
+        .stderr(err)
+        .status()
+        .with_context(|| format!("cannot start: {text}"))?;
+    let written = fs::read(&log)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default();
+    let mut rows = parse_cargo_test(step, &written);
+    let failed: usize = rows.iter().map(|row| row.failed).sum();
+    if !status.success() {
+        println!(
+            "{text}: {status}; the end of {}:\n{}",
+            log.display(),
+            tail(&log, 60)
+        );
+        if failed == 0 {
+            // It did not even get as far as counting: the compiler failed, or a program died.
+            let mut row = Row::new(step);
+            row.add(&format!("{text} failed, see {}", log.display()), false);
+            rows.push(row);
+        }
+    }
+    if rows.iter().all(|row| row.passed + row.failed == 0) {
+        let mut row = Row::new(step);
+        row.add("no test was found", false);
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+/// Reads the counts cargo's test programs print.
+fn parse_cargo_test(step: &str, text: &str) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    for line in text.lines() {
+        let line = line.trim();
+        if let Some(program) = line.strip_prefix("Running ") {
+            let name = program.split(" (").next().unwrap_or(program);
+            rows.push(Row::new(&format!("{step}: {name}")));
+        } else if let Some(row) = rows.last_mut() {
+            if let Some(name) = line
+                .strip_prefix("test ")
+                .and_then(|rest| rest.strip_suffix(" ... FAILED"))
+            {
+                row.failures.push(name.to_owned());
+            } else if line.starts_with("test result: ") {
+                let count = |word: &str| {
+                    line.split([';', '.'])
+                        .find_map(|part| {
+                            part.trim().strip_suffix(word)?.trim().parse::<usize>().ok()
+                        })
+                        .unwrap_or(0)
+                };
+                row.passed += count(" passed");
+                row.failed += count(" failed");
+                row.skipped += count(" ignored");
+            }
+        }
+    }
+    rows.retain(|row| row.passed + row.failed + row.skipped > 0);
+    rows
+}
+
+/// The virtual NIC's own checks, in the guest: they prove the device the scenarios stand on.
+fn raw_checks(repo: &Repo, cache: &Cache, series: Series) -> Result<Row> {
+    let set = setup::lab(cache)?;
+    let kernel = set.kernel(series)?;
+    let share = lab::prepare(repo, &set, kernel, "vnic", true)?;
+    lab::copy(&repo.root.join("tests/vnic/checks"), &share)?;
+    fs::write(
+        share.join("run"),
+        "export VNIC_KO=/share/vnic.ko\nexec bash checks/run.sh\n",
+    )
+    .context("cannot write the guest's script")?;
+    let job = vm::Job {
+        kernel,
+        guest: &set.guest,
+        share: &share,
+        limit: Duration::from_secs(900),
+    };
+    let mut row = Row::new("raw checks");
+    let mut last: Vec<String> = Vec::new();
+    let outcome = vm::run(cache, &job, |line| {
+        if let Some(name) = line.strip_prefix("PASS ") {
+            row.add(name, true);
+        } else if let Some(name) = line.strip_prefix("FAIL ") {
+            println!("{line}");
+            row.add(name, false);
+        } else if line.starts_with("SKIP ") {
+            println!("{line}");
+            row.skipped += 1;
+        } else {
+            last.push(line.to_owned());
+        }
+    })?;
+    keep(
+        &share,
+        &repo
+            .target
+            .join("lab")
+            .join(series.to_string())
+            .join("vnic-checks"),
+    )?;
+    match outcome {
+        vm::Outcome::Status(0) if row.passed > 0 => {}
+        vm::Outcome::Status(status) => {
+            if row.failed == 0 {
+                println!("{}", last.join("\n"));
+                row.add(&format!("the checks ended with status {status}"), false);
+            }
+        }
+        vm::Outcome::Lost { why, .. } => {
+            println!("{why}");
+            row.add("the machine was lost", false);
+        }
+    }
+    Ok(row)
+}
+
+fn keep(share: &Path, to: &Path) -> Result<()> {
+    crate::cache::remove(to)?;
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)
+            .with_context(|| format!("cannot create {}", parent.display()))?;
+    }
+    fs::rename(share, to)
+        .with_context(|| format!("cannot move {} to {}", share.display(), to.display()))
+}
+
+fn scenarios(repo: &Repo, cache: &Cache, run: &lab::Run) -> Result<Row> {
+    let verdicts = lab::run(repo, cache, run)?;
+    let mut row = Row::new("lab");
+    row.counts = run.plugin == Plugin::KernelFastswan;
+    for verdict in verdicts {
+        let text = format!("{} (see {})", verdict.name, verdict.files.display());
+        row.add(&text, verdict.passed);
+    }
+    Ok(row)
+}
+
+fn table(rows: &[Row]) -> ExitCode {
+    let width = rows
+        .iter()
+        .map(|row| row.step.chars().count())
+        .max()
+        .unwrap_or(0)
+        .max(10);
+    println!("\n{:width$} | passed | failed | skipped | seconds", "step");
+    println!("{:-<width$}-|--------|--------|---------|--------", "");
+    for row in rows {
+        let mark = if row.counts {
+            ""
+        } else {
+            "  (comparison, not counted)"
+        };
+        println!(
+            "{:width$} | {:6} | {:6} | {:7} | {:7}{mark}",
+            row.step, row.passed, row.failed, row.skipped, row.seconds
+        );
+    }
+    for row in rows
+        .iter()
+        .filter(|row| row.counts && !row.failures.is_empty())
+    {
+        println!("failed in {}:", row.step);
+        for failure in &row.failures {
+            println!("  {failure}");
+        }
+    }
+    let counted = || rows.iter().filter(|row| row.counts);
+    let (passed, failed, skipped) = counted().fold((0, 0, 0), |(passed, failed, skipped), row| {
+        (
+            passed + row.passed,
+            failed + row.failed,
+            skipped + row.skipped,
+        )
+    });
+    println!("\n{:.0} s", say::elapsed().as_secs_f64());
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    if failed == 0 && passed > 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_cargo_test;
+
+    #[test]
+    fn counts_of_several_programs_are_read() {
+        let text = "   Compiling x v0.1.0\n     Running unittests src/lib.rs (target/debug/deps/x-1)\n\n\
+                    running 3 tests\ntest a::b ... ok\ntest a::c ... FAILED\ntest a::d ... ignored\n\n\
+                    test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
+                    \n     Running tests/boundary.rs (target/debug/deps/boundary-2)\n\
+                    test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s\n";
+        let rows = parse_cargo_test("unit", text);
+        assert_eq!(rows.len(), 2);
+        assert_eq!((rows[0].passed, rows[0].failed, rows[0].skipped), (1, 1, 1));
+        assert_eq!(rows[0].failures, ["a::c"]);
+        assert_eq!(
+            (rows[1].passed, rows[1].failed, rows[1].skipped),
+            (12, 0, 0)
+        );
+        assert_eq!(rows[1].step, "unit: tests/boundary.rs");
+    }
+
+    #[test]
+    fn a_program_without_tests_is_no_row() {
+        let text = "     Running unittests src/main.rs (x)\nrunning 0 tests\n\
+                    test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n";
+        assert!(parse_cargo_test("unit", text).is_empty());
+    }
+}
