@@ -217,7 +217,6 @@ fn the_shim_for_each_strongswan() {
             let program = program(&source, &folder, &library, running);
             failures.extend(case(&program, "version").err());
         }
-        println!("{}: {} cases", source.version, listed.lines().count() + 3);
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
