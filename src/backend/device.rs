@@ -37,6 +37,11 @@ impl Core {
     /// Finds the place of a unit, the one it has or a new one, and claims it for one more object.
     pub(super) fn place(&self, question: &Question<'_>) -> Result<Claim<'_>> {
         while let Some(placement) = self.units.placement(question.reqid) {
+            if self.must_leave(question, placement) {
+                let to = self.decide(question, Mode::Packet)?;
+                self.rehome(question, placement, to)?;
+                continue;
+            }
             match self.check_existing(question, placement) {
                 Ok(()) => return Ok(self.units.claim(question.reqid, placement)),
                 Err(refusal) if question.wanted == Offload::Auto => {
@@ -47,6 +52,46 @@ impl Core {
         }
         let placement = self.decide(question, Mode::Packet)?;
         Ok(self.units.claim(question.reqid, placement))
+    }
+
+    /// The way to the peer goes through another device than the unit's, for all of its SAs.
+    fn must_leave(&self, question: &Question<'_>, placement: Placement) -> bool {
+        let Some(old) = placement.device() else {
+            return false;
+        };
+        if !matches!(self.device_towards(question), Ok(device) if device.ifindex != old) {
+            return false;
+        }
+        let sas = self.sad.select(|record| {
+            record.reqid == question.reqid && record.placement.device() == Some(old)
+        });
+        !sas.iter().any(|record| {
+            let (local, peer) = if record.inbound {
+                (record.id.dst.ip, record.id.src.ip)
+            } else {
+                (record.id.src.ip, record.id.dst.ip)
+            };
+            self.route_to(peer, Some(local), 0)
+                .is_some_and(|route| route.oif == old)
+        })
+    }
+
+    /// The unit's next generation goes elsewhere; the old one stays where it is until it is closed.
+    fn rehome(&self, question: &Question<'_>, from: Placement, to: Placement) -> Result<()> {
+        if !self.units.relocate(question.reqid, from, to) {
+            return Ok(());
+        }
+        log::info!("{} moves from {from} to {to}: its route did", question.name);
+        for key in self.spd.keys() {
+            if let Some(mut turn) = self.spd.existing(&key)
+                && turn.entry.installed.as_ref().is_some_and(|installed| {
+                    installed.reqid == question.reqid && installed.offload.is_some()
+                })
+            {
+                self.install(&mut turn)?;
+            }
+        }
+        Ok(())
     }
 
     /// An object joins a unit that is somewhere already.

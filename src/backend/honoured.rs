@@ -25,11 +25,18 @@ impl Honoured {
         if self.0.load(Ordering::Acquire) {
             return Ok(());
         }
-        if offloaded()? {
-            self.0.store(true, Ordering::Release);
-            return Ok(());
+        match offloaded() {
+            Ok(true) => {
+                self.0.store(true, Ordering::Release);
+                return Ok(());
+            }
+            Ok(false) => remove()?,
+            // It may be anywhere: a failure must leave nothing behind.
+            Err(error) => {
+                remove()?;
+                return Err(error);
+            }
         }
-        remove()?;
         Err(KernelError {
             text: Some("the kernel ignores the request for offload".to_owned()),
             ..KernelError::new(request, libc::EOPNOTSUPP)

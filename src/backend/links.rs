@@ -104,6 +104,22 @@ impl LinkWatch {
         }
     }
 
+    /// Whether what should be on a device is gone from the kernel: it was down, and nobody saw it.
+    fn was_flushed(&self, ifindex: u32) -> bool {
+        let kernel = &self.core.kernel;
+        let sas = self
+            .core
+            .sad
+            .select(|record| record.placement.device() == Some(ifindex));
+        self.policies_on(ifindex)
+            .iter()
+            .any(|key| matches!(kernel.get_policy(key), Err(error) if error.errno == libc::ENOENT))
+            || sas.iter().any(|record| {
+                matches!(kernel.get_sa(&record.id.key(), record.id.src.ip),
+                         Err(error) if error.errno == libc::ESRCH)
+            })
+    }
+
     fn policies_on(&self, ifindex: u32) -> Vec<crate::xfrm::PolicyKey> {
         self.core
             .spd
@@ -126,13 +142,21 @@ impl Readable for LinkWatch {
         if self.stopped.load(Ordering::Acquire) {
             return false;
         }
+        let mut resynced = false;
         for change in self.core.links.update() {
             match change {
+                LinkChange::Up(link) if resynced && self.was_flushed(link.ifindex) => {
+                    self.down(&link, "went down unseen");
+                    self.up(&link);
+                }
                 LinkChange::Down(link) => self.down(&link, "went down"),
                 LinkChange::Gone(link) => self.down(&link, "is gone"),
                 LinkChange::Up(link) => self.up(&link),
                 LinkChange::Features(_) => {}
-                LinkChange::Resynced => log::warn!("link events were lost, read all links again"),
+                LinkChange::Resynced => {
+                    resynced = true;
+                    log::warn!("link events were lost, read all links again");
+                }
             }
         }
         true

@@ -66,7 +66,8 @@ impl Core {
                 .add_user(&key, user)
                 .map_err(|failure| failure.into_error(self));
         }
-        if id.dir == Direction::Fwd || spec.offload == Offload::No {
+        // No policy goes to a NIC in crypto mode: it needs no device, nor a peer that is known.
+        if id.dir == Direction::Fwd || matches!(spec.offload, Offload::No | Offload::Crypto) {
             return self
                 .add_user(&key, user)
                 .map_err(|failure| failure.into_error(self));
@@ -190,20 +191,7 @@ impl Core {
             user.priority,
             turn.entry.users.len()
         );
-        let mut result = self.install(&mut turn);
-        if let Err(error) = &result
-            && user.device.is_some()
-            && blames_offload(error)
-        {
-            log::info!(
-                "policy {} {}{name} stays in software: {}",
-                key.selector,
-                key.dir,
-                explain(error)
-            );
-            turn.entry.users[0].device = None;
-            result = self.install(&mut turn);
-        }
+        let result = self.install_or_soften(&mut turn);
         if let Err(error) = result {
             let offload = self.offload_of(&turn);
             turn.entry.users.remove(0);
@@ -338,6 +326,27 @@ impl Core {
         )
     }
 
+    /// As [`Core::install`], but a PASS or DROP that the NIC refuses goes to software.
+    fn install_or_soften(&self, turn: &mut Turn<'_>) -> std::result::Result<(), KernelError> {
+        let result = self.install(turn);
+        let Err(error) = &result else {
+            return result;
+        };
+        let first = turn.entry.users.first();
+        if !blames_offload(error) || first.is_none_or(|first| first.device.is_none()) {
+            return result;
+        }
+        log::info!(
+            "policy {} {}{} stays in software: {}",
+            turn.key().selector,
+            turn.key().dir,
+            for_name(&turn.entry.users[0].spec.name),
+            explain(error)
+        );
+        turn.entry.users[0].device = None;
+        self.install(turn)
+    }
+
     /// Installs a policy again that the kernel flushed with its device.
     pub(super) fn reinstall(&self, turn: &mut Turn<'_>) -> std::result::Result<(), KernelError> {
         if let Some(ifindex) = turn
@@ -349,7 +358,7 @@ impl Core {
             // It is counted anew by install.
             self.bypass.leave(&self.kernel, ifindex);
         }
-        self.install(turn)
+        self.install_or_soften(turn)
     }
 
     pub(super) fn query_policy(&self, id: &PolicyId) -> Result<i64> {
@@ -405,7 +414,7 @@ impl Core {
                 key.dir,
                 turn.entry.users.len()
             );
-            let result = self.install(&mut turn);
+            let result = self.install_or_soften(&mut turn);
             self.update_route(&mut turn);
             result
         };
@@ -437,8 +446,12 @@ impl Core {
 
     /// The key of a policy that is installed, also if its interface is gone by now.
     fn key_for_removal(&self, id: &PolicyId) -> Option<PolicyKey> {
-        if let Ok(key) = self.policy_key(id) {
-            return Some(key);
+        match self.policy_key(id) {
+            // An interface that was made anew has another index than the policy.
+            Ok(key) if id.interface.is_none() || self.spd.existing(&key).is_some() => {
+                return Some(key);
+            }
+            _ => {}
         }
         let any = Selector::from_ts(&id.src_ts, &id.dst_ts, 0);
         self.spd.keys().into_iter().find(|key| {

@@ -67,7 +67,9 @@ impl Core {
             && selector.proto == 0
             && selector.sport.port == 0
             && selector.dport.port == 0
-            && (config.install_routes_xfrmi || key.if_id == 0)
+            // With an interface ID the way leads through the XFRM interface, which the operator's
+            // own routes name: one through the port would carry the packets past the policy.
+            && key.if_id == 0
             && match user.spec.kind {
                 PolicyKind::Pass => true,
                 PolicyKind::Drop => false,

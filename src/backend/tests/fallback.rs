@@ -154,3 +154,88 @@ fn packet_does_not_join_a_unit_in_software() {
     gateway.delete_child(&auto);
     gateway.assert_empty();
 }
+
+#[test]
+fn auto_goes_lower_when_its_sas_were_flushed() {
+    let gateway = Gateway::new();
+    let old = Child::new(PACKET_PEER, Offload::Auto);
+    gateway.add_child(&old).unwrap();
+    gateway.kernel.set_link_up(P0, false);
+    gateway.host.pump();
+    let new = Child {
+        spi: 0x2000,
+        ..old.clone()
+    };
+    gateway.add_child(&new).unwrap();
+    assert_all(&gateway, Placement::Software);
+    gateway.delete_child(&old);
+    gateway.delete_child(&new);
+    gateway.assert_empty();
+}
+
+#[test]
+fn auto_does_not_take_packet_along() {
+    let gateway = Gateway::new();
+    let packet = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&packet).unwrap();
+    let auto = Child {
+        spi: 0x2000,
+        offload: Offload::Auto,
+        ..packet.clone()
+    };
+    gateway.kernel.refuse_next(
+        XFRM_MSG_NEWSA,
+        libc::ENOSPC,
+        Some("other: SA table is full"),
+    );
+    let _ = gateway.add_child(&auto);
+    assert_all(&gateway, Placement::Packet(P0));
+}
+
+#[test]
+fn a_move_that_fails_halfway_leaves_one_mode() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Auto);
+    gateway.add_child(&child).unwrap();
+    // The new generation is refused, then the second of the two moves.
+    let seen = Mutex::new(0);
+    gateway.kernel.set_rule(Some(Arc::new(move |request| {
+        let mut seen = seen.lock().unwrap();
+        if request.kind == XFRM_MSG_NEWSA {
+            *seen += 1;
+            if *seen == 1 || *seen == 3 {
+                return Err(KernelError::new("", libc::ENOSPC));
+            }
+        }
+        Ok(())
+    })));
+    let next = Child {
+        spi: 0x2000,
+        ..child.clone()
+    };
+    let _ = gateway.backend.add_sa(&next.sa_id(true), &next.sa(true));
+    gateway.kernel.set_rule(None);
+    let (sas, policies) = gateway.placements();
+    assert!(
+        sas.windows(2).all(|two| two[0] == two[1]),
+        "{sas:?} {policies:?}"
+    );
+    assert!(
+        sas[0].is_packet() == policies[0].is_some(),
+        "{sas:?} {policies:?}"
+    );
+}
+
+#[test]
+fn a_crypto_trap_needs_neither_peer_nor_device() {
+    let gateway = Gateway::new();
+    for peer in ["0.0.0.0", PLAIN_PEER] {
+        let trap = Child {
+            class: PriorityClass::Routed,
+            ..Child::new(peer, Offload::Crypto)
+        };
+        let result = gateway.add_policies(&trap);
+        assert!(result.is_ok(), "{peer}: {result:?}");
+        gateway.delete_child(&trap);
+    }
+}

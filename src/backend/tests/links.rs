@@ -85,3 +85,88 @@ fn a_device_that_is_down_takes_no_unit() {
     gateway.delete_child(&child);
     gateway.assert_empty();
 }
+
+#[test]
+fn a_flap_that_was_lost_is_repaired() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    gateway.kernel.overrun(crate::xfrm::Protocol::Route);
+    gateway.kernel.set_link_up(P0, false);
+    gateway.kernel.set_link_up(P0, true);
+    gateway.host.pump();
+    assert_eq!(gateway.placements().1, [Some(P0); 2], "policies are back");
+    assert_eq!(gateway.host.take_expires(), [(Spi(0x1000), false)]);
+}
+
+#[test]
+fn a_unit_follows_its_device_that_came_back_under_another_index() {
+    let gateway = Gateway::new();
+    let trap = Child {
+        class: PriorityClass::Routed,
+        ..Child::new(PACKET_PEER, Offload::Packet)
+    };
+    gateway.add_policies(&trap).unwrap();
+    gateway.kernel.remove_link(P0);
+    gateway.host.pump();
+    gateway.kernel.put_link(FakeLink {
+        ifindex: 9,
+        name: "p0".into(),
+        up: true,
+        esp_offload: true,
+        packet_offload: true,
+        ..FakeLink::default()
+    });
+    gateway.kernel.clear_routes();
+    gateway.kernel.put_route(FakeRoute::new(
+        Prefix::new("192.0.2.0".parse().unwrap(), 24),
+        9,
+        None,
+    ));
+    gateway
+        .kernel
+        .put_neighbour(9, PACKET_PEER.parse().unwrap(), [2, 0, 0, 0, 0, 1]);
+    gateway.host.pump();
+    gateway
+        .add_child(&Child::new(PACKET_PEER, Offload::Packet))
+        .unwrap();
+    assert_eq!(
+        gateway.placements(),
+        (vec![Placement::Packet(9); 2], vec![Some(9); 2])
+    );
+}
+
+#[test]
+fn a_rekey_follows_the_route() {
+    let gateway = Gateway::new();
+    let old = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&old).unwrap();
+    gateway.kernel.put_link(FakeLink {
+        ifindex: 9,
+        name: "p1".into(),
+        up: true,
+        esp_offload: true,
+        packet_offload: true,
+        ..FakeLink::default()
+    });
+    gateway.kernel.clear_routes();
+    gateway.kernel.put_route(FakeRoute::new(
+        Prefix::new("192.0.2.0".parse().unwrap(), 24),
+        9,
+        None,
+    ));
+    gateway
+        .kernel
+        .put_neighbour(9, PACKET_PEER.parse().unwrap(), [2, 0, 0, 0, 0, 1]);
+    gateway.host.pump();
+    let new = Child {
+        spi: 0x2000,
+        ..old.clone()
+    };
+    gateway.add_child(&new).unwrap();
+    gateway.delete_child(&old);
+    assert_eq!(
+        gateway.placements(),
+        (vec![Placement::Packet(9); 2], vec![Some(9); 2])
+    );
+}

@@ -408,3 +408,83 @@ fn query_tells_the_use_on_charons_clock() {
         Err(Error::NotFound(_))
     ));
 }
+
+#[test]
+fn a_policy_of_an_interface_that_was_made_anew_is_removed() {
+    let gateway = Gateway::new();
+    let child = Child::new(PLAIN_PEER, Offload::No);
+    let mut id = child.policy_id(Direction::Out);
+    id.interface = Some("e0".into());
+    gateway
+        .backend
+        .add_policy(&id, &child.policy(Direction::Out))
+        .unwrap();
+    gateway.kernel.remove_link(4);
+    gateway.kernel.put_link(FakeLink {
+        ifindex: 9,
+        name: "e0".into(),
+        up: true,
+        ..FakeLink::default()
+    });
+    gateway.host.pump();
+    let result = gateway
+        .backend
+        .del_policy(&id, &child.policy(Direction::Out));
+    assert!(result.is_ok(), "{result:?}");
+    gateway.assert_empty();
+}
+
+#[test]
+fn readback_failure_leaves_no_policy() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway
+        .kernel
+        .refuse_next(crate::xfrm::consts::XFRM_MSG_GETPOLICY, libc::ENOBUFS, None);
+    let dir = Direction::In;
+    assert!(
+        gateway
+            .backend
+            .add_policy(&child.policy_id(dir), &child.policy(dir))
+            .is_err()
+    );
+    let _ = gateway
+        .backend
+        .del_policy(&child.policy_id(dir), &child.policy(dir));
+    gateway.assert_empty();
+}
+
+#[test]
+fn a_drop_that_takes_over_and_is_refused_by_the_nic_is_in_software() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    // What charon does when the address changes: a drop of the same class, then the policy goes.
+    let id = child.policy_id(Direction::Out);
+    let drop = PolicySpec {
+        kind: PolicyKind::Drop,
+        ..child.policy(Direction::Out)
+    };
+    gateway.kernel.refuse_next(
+        crate::xfrm::consts::XFRM_MSG_UPDPOLICY,
+        libc::ENOSPC,
+        Some("other: policy table is full"),
+    );
+    gateway.backend.add_policy(&id, &drop).unwrap();
+    gateway
+        .backend
+        .del_policy(&id, &child.policy(Direction::Out))
+        .unwrap();
+    let policies = gateway.kernel.policies();
+    let out = policies
+        .iter()
+        .find(|policy| policy.key.dir == Direction::Out)
+        .unwrap();
+    assert_eq!(
+        (out.action, out.offload),
+        (crate::xfrm::Action::Block, None)
+    );
+    gateway.backend.del_policy(&id, &drop).unwrap();
+    gateway.delete_child(&child);
+    gateway.assert_empty();
+}
