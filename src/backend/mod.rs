@@ -15,6 +15,8 @@ mod links;
 mod policy;
 mod routes;
 mod sa;
+mod shunts;
+mod templates;
 mod units;
 
 use std::os::fd::RawFd;

@@ -5,20 +5,16 @@
 //! first user of a key wants; the others wait in `spd/`. Called by the methods in `mod.rs`, and by
 //! `fallback.rs` and `links.rs` to install a policy again.
 
-use std::sync::PoisonError;
-
 use crate::error::{Error, KernelError, Result};
-use crate::model::{
-    Direction, Offload, Placement, PolicyId, PolicyKind, PolicySpec, Prefix, PriorityClass, Proto,
-    Selector, Spi,
-};
-use crate::offload::{Device, Mode, PolicyFacts, Refusal, check_device, check_policy, explain};
+use crate::model::{Direction, Offload, Placement, PolicyId, PolicyKind, PolicySpec, Selector};
+use crate::offload::{Device, Mode, check_policy, explain};
 use crate::spd::{Installed, Turn, User};
-use crate::xfrm::{Action, PolicyKey, PolicyMessage, Template, monotonic_now, unix_now};
+use crate::xfrm::{Action, PolicyKey, PolicyMessage, monotonic_now, unix_now};
 
 use super::Core;
 use super::device::Question;
 use super::sa::{blames_offload, for_name};
+use super::templates::{facts_of, templates_of};
 
 impl Core {
     /// What the kernel keys the policy by. An unknown interface is refused: 0 would mean "any".
@@ -115,55 +111,6 @@ impl Core {
         }
     }
 
-    /// PASS and DROP belong to no unit. A NIC that has offloaded policies needs the exceptions too,
-    /// but one that cannot take them is no reason to fail: they stay in software then, and it is
-    /// said.
-    fn device_for_shunt(&self, key: &PolicyKey, user: &User) -> Option<u32> {
-        let spec = &user.spec;
-        if key.dir == Direction::Fwd || !matches!(spec.offload, Offload::Packet | Offload::Auto) {
-            return None;
-        }
-        if spec.kind == PolicyKind::Drop && spec.class == PriorityClass::Fallback {
-            // What it takes never gets to the NIC. In the NIC it would win over better ones: the
-            // kernel puts offloaded policies in front of all others, whatever their priority.
-            return None;
-        }
-        let remote = match key.dir {
-            Direction::Out => key.selector.dst,
-            _ => key.selector.src,
-        };
-        let device = match key.selector.ifindex {
-            0 => spec
-                .dst
-                .filter(|peer| key.dir == Direction::Out && !peer.is_any())
-                .map(|peer| peer.ip)
-                .or(Some(remote.first()).filter(|ip| !ip.is_unspecified()))
-                .and_then(|ip| self.route_to(ip, None, 0))
-                .map(|route| route.oif),
-            ifindex => Some(ifindex),
-        };
-        let result = device
-            .ok_or_else(|| Refusal::new("no route tells which device it is for"))
-            .and_then(|ifindex| {
-                let device = self.device_facts(ifindex)?;
-                check_device(&device, Mode::Packet)?;
-                check_policy(&device, &facts_of(key, user))?;
-                Ok(ifindex)
-            });
-        match result {
-            Ok(ifindex) => Some(ifindex),
-            Err(refusal) => {
-                log::info!(
-                    "policy {} {}{} stays in software: {refusal}",
-                    key.selector,
-                    key.dir,
-                    for_name(&spec.name)
-                );
-                None
-            }
-        }
-    }
-
     /// Adds a user to a key, and tells the kernel if it is the first now. After a failure the entry
     /// is as it was.
     fn add_user(&self, key: &PolicyKey, user: User) -> std::result::Result<(), Failure> {
@@ -204,43 +151,6 @@ impl Core {
             self.raise_shunts(key, &user);
         }
         Ok(())
-    }
-
-    /// Among offloaded policies the kernel takes the one that was installed last, whatever their
-    /// priorities (net/xfrm/xfrm_policy.c: xfrm_policy_insert_list). Shunts that are better than a
-    /// policy that was just installed, and overlap it, are therefore installed once more.
-    fn raise_shunts(&self, key: &PolicyKey, user: &User) {
-        if user.device.is_some() {
-            let mut shunts = self.shunts.lock().unwrap_or_else(PoisonError::into_inner);
-            if !shunts.contains(key) {
-                shunts.push(key.clone());
-            }
-        }
-        let better: Vec<PolicyKey> = {
-            let shunts = self.shunts.lock().unwrap_or_else(PoisonError::into_inner);
-            let overlapping = shunts
-                .iter()
-                .filter(|shunt| *shunt != key && shunt.dir == key.dir)
-                .filter(|shunt| overlap(&shunt.selector, &key.selector));
-            overlapping.cloned().collect()
-        };
-        for shunt in better {
-            let Some(mut turn) = self.spd.existing(&shunt) else {
-                continue;
-            };
-            let first = turn.entry.users.first();
-            if first.is_none_or(|first| first.device.is_none() || first.priority >= user.priority) {
-                continue;
-            }
-            if let Err(error) = self.install(&mut turn) {
-                log::error!(
-                    "unable to put policy {} {} in front of {}: {error}",
-                    shunt.selector,
-                    shunt.dir,
-                    key.selector
-                );
-            }
-        }
     }
 
     /// The device that the first user's policy goes to, if any.
@@ -326,27 +236,6 @@ impl Core {
         )
     }
 
-    /// As [`Core::install`], but a PASS or DROP that the NIC refuses goes to software.
-    fn install_or_soften(&self, turn: &mut Turn<'_>) -> std::result::Result<(), KernelError> {
-        let result = self.install(turn);
-        let Err(error) = &result else {
-            return result;
-        };
-        let first = turn.entry.users.first();
-        if !blames_offload(error) || first.is_none_or(|first| first.device.is_none()) {
-            return result;
-        }
-        log::info!(
-            "policy {} {}{} stays in software: {}",
-            turn.key().selector,
-            turn.key().dir,
-            for_name(&turn.entry.users[0].spec.name),
-            explain(error)
-        );
-        turn.entry.users[0].device = None;
-        self.install(turn)
-    }
-
     /// Installs a policy again that the kernel flushed with its device.
     pub(super) fn reinstall(&self, turn: &mut Turn<'_>) -> std::result::Result<(), KernelError> {
         if let Some(ifindex) = turn
@@ -420,8 +309,7 @@ impl Core {
         };
         drop(turn);
         if removed.device.is_some() {
-            let mut shunts = self.shunts.lock().unwrap_or_else(PoisonError::into_inner);
-            shunts.retain(|shunt| *shunt != key);
+            self.forget_shunt(&key);
         }
         if removed.in_unit {
             self.units.leave(removed.spec.sa.reqid);
@@ -544,69 +432,4 @@ impl Failure {
             }
         }
     }
-}
-
-/// Whether a packet can match both.
-fn overlap(a: &Selector, b: &Selector) -> bool {
-    let nets = |a: &Prefix, b: &Prefix| a.contains(b.first()) || b.contains(a.first());
-    nets(&a.src, &b.src)
-        && nets(&a.dst, &b.dst)
-        && (a.proto == b.proto || a.proto == 0 || b.proto == 0)
-}
-
-fn facts_of(key: &PolicyKey, user: &User) -> PolicyFacts {
-    let spec = &user.spec;
-    PolicyFacts {
-        dir: key.dir,
-        kind: spec.kind,
-        selector: key.selector,
-        templates: templates_of(user).len(),
-        reqid: match spec.kind {
-            PolicyKind::Ipsec => spec.sa.reqid,
-            PolicyKind::Pass | PolicyKind::Drop => 0,
-        },
-        priority: user.priority,
-    }
-}
-
-/// The transforms a packet needs (kernel_netlink_ipsec.c: add_policy_internal): IPComp, ESP, AH in
-/// this order; the first one in the mode of the SA and with its addresses, the others in transport
-/// mode. Outbound ones name the SPI, so that the policy decides which SA is used.
-fn templates_of(user: &User) -> Vec<Template> {
-    let (spec, dir) = (&user.spec, user.id.dir);
-    let sa = &spec.sa;
-    let (Some(mode), Some(src), Some(dst)) = (sa.mode, spec.src, spec.dst) else {
-        return Vec::new();
-    };
-    if spec.kind != PolicyKind::Ipsec || sa.reqid == 0 {
-        return Vec::new();
-    }
-    let comp = (sa.ipcomp != 0).then_some(Spi(u32::from(sa.cpi)));
-    let name_spi = dir == Direction::Out && user.id.label.is_none() && !spec.pcpu_acquires;
-    [
-        (Proto::Comp, comp),
-        (Proto::Esp, sa.esp),
-        (Proto::Ah, sa.ah),
-    ]
-    .into_iter()
-    .filter_map(|(proto, spi)| Some((proto, spi?)))
-    .enumerate()
-    .map(|(position, (proto, spi))| {
-        let mode = if position == 0 {
-            mode
-        } else {
-            crate::model::Mode::Transport
-        };
-        Template {
-            src: src.ip,
-            dst: dst.ip,
-            spi: if name_spi { spi } else { Spi(0) },
-            proto,
-            mode,
-            reqid: sa.reqid,
-            optional: proto == Proto::Comp && dir != Direction::Out,
-            with_addresses: mode != crate::model::Mode::Transport,
-        }
-    })
-    .collect()
 }
