@@ -117,28 +117,35 @@ impl Cache {
         } else {
             self.path(&format!("{name}.lock"))
         };
+        Lock::take(&path)
+    }
+}
+
+/// A lock, held until dropped (the kernel releases it if we die).
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Waits for the lock file `path`; says so if another run holds it.
+    pub(crate) fn take(path: &Path) -> Result<Self> {
         let file = File::options()
             .create(true)
             .truncate(false)
             .write(true)
-            .open(&path)
+            .open(path)
             .with_context(|| format!("cannot open the lock {}", path.display()))?;
         if flock(&file, libc::LOCK_EX | libc::LOCK_NB).is_err() {
             say::step(format_args!(
-                "waiting for another run that works in the cache ({})",
+                "waiting for another run that holds {}",
                 path.display()
             ));
             flock(&file, libc::LOCK_EX)
                 .with_context(|| format!("cannot lock {}", path.display()))?;
         }
-        Ok(Lock { _file: file })
+        Ok(Self { _file: file })
     }
-}
-
-/// The cache's lock, held until dropped (the kernel releases it if we die).
-#[derive(Debug)]
-pub(crate) struct Lock {
-    _file: File,
 }
 
 fn flock(file: &File, how: i32) -> std::io::Result<()> {

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
-    cache::Cache,
+    cache::{Cache, Lock},
     run::{command, logged, output},
     say,
     setup::{self, Repo},
@@ -98,6 +98,8 @@ fn build(repo: &Repo, source: &Source) -> Result<PathBuf> {
     ));
     let out = repo.target.join("dist").join(&source.version);
     fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
+    // Every version is linked to the same file in cargo's folder: it is built and copied in one turn.
+    let _turn = Lock::take(&repo.target.join("dist/lock"))?;
     let log = repo
         .target
         .join("dist")

@@ -342,14 +342,14 @@ impl Reader<'_> {
         };
         let (seconds, checks, failures): (u64, u64, u64) = (number(), number(), number());
         let files = self.results.join(&name);
+        let kernel = self.run.kernel;
         if passed {
-            println!("PASS {name} ({seconds} s, {checks} checks)");
+            println!("PASS {kernel} {name} ({seconds} s, {checks} checks)");
         } else {
-            for line in &self.block {
-                println!("{line}");
-            }
+            // At once: another machine may be reporting at the same time.
             println!(
-                "FAIL {name} ({seconds} s, {failures} of {checks} checks; see {})",
+                "{}\nFAIL {kernel} {name} ({seconds} s, {failures} of {checks} checks; see {})",
+                self.block.join("\n"),
                 files.display()
             );
         }

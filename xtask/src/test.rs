@@ -5,7 +5,7 @@
 //! all. A step that could not run counts as failed: nothing is passed or skipped because something was missing. It
 //! must not check anything itself.
 
-use std::{fs, path::Path, process::ExitCode, time::Duration};
+use std::{fs, path::Path, process::ExitCode, thread, time::Duration};
 
 use anyhow::{Context, Result};
 
@@ -59,6 +59,8 @@ struct Row {
 /// Runs what is selected and prints the table.
 pub(crate) fn run(repo: &Repo, cache: &Cache, selection: &Selection) -> Result<ExitCode> {
     let mut rows = Vec::new();
+    // First, so that two lanes never make the same root and no step waits for a download in its own time.
+    setup::all(cache, false)?;
     if !selection.lab {
         if selection.wants("check") {
             rows.push(timed("check", || checks(repo, cache)));
@@ -80,12 +82,6 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, selection: &Selection) -> Result<E
     }
     if selection.wants("dist") {
         rows.push(timed("dist", || builds(repo, cache)));
-    }
-    for series in Series::ALL {
-        let step = format!("virtual NIC raw checks on {series}");
-        if selection.wants("vnic") {
-            rows.push(timed(&step, || raw_checks(repo, cache, series)));
-        }
     }
     let all = lab::names(repo)?;
     let smoke = || {
@@ -119,7 +115,16 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, selection: &Selection) -> Result<E
             Series::ALL.map(|series| (series, Plugin::KernelNetlink, Release::Trixie, all.clone())),
         );
     }
-    for (series, plugin, release, names) in runs {
+    // Two machines at a time, since one of them mostly waits: the long row of scenarios in one lane, the rest in the
+    // other.
+    let mut lanes: [Vec<Job<'_>>; 2] = [Vec::new(), Vec::new()];
+    if selection.wants("vnic") {
+        for series in Series::ALL {
+            let step = format!("virtual NIC raw checks on {series}");
+            lanes[1].push((step, Box::new(move || raw_checks(repo, cache, series))));
+        }
+    }
+    for (number, (series, plugin, release, names)) in runs.into_iter().enumerate() {
         let names: Vec<String> = names
             .into_iter()
             .filter(|name| selection.wants(name))
@@ -139,10 +144,29 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, selection: &Selection) -> Result<E
             verbose: false,
             keep: false,
         };
-        rows.push(timed(&step, || scenarios(repo, cache, &run)));
+        lanes[number % 2].push((step, Box::new(move || scenarios(repo, cache, &run))));
     }
+    let work = |lane: Vec<Job<'_>>| -> Vec<Row> {
+        lane.into_iter()
+            .map(|(step, work)| timed(&step, work))
+            .collect()
+    };
+    let [first, second] = lanes;
+    let (first, second) = thread::scope(|scope| {
+        let second = scope.spawn(|| work(second));
+        (work(first), second.join())
+    });
+    rows.extend(second.unwrap_or_else(|_| {
+        let mut row = Row::new("lab");
+        row.add("a lane of the tests panicked", false);
+        vec![row]
+    }));
+    rows.extend(first);
     Ok(table(&rows))
 }
+
+/// A step of the table that needs a virtual machine.
+type Job<'a> = (String, Box<dyn FnOnce() -> Result<Row> + Send + 'a>);
 
 impl Selection {
     fn wants(&self, name: &str) -> bool {
