@@ -328,6 +328,16 @@ void vnic_state_delete(struct xfrm_state *x)
 	sa_log(sa->vd, "sa_delete", 0, x, "-");
 }
 
+/* In slices, so that setting the knob back lets go of what waits. */
+static void sa_free_delay(struct vnic_dev *vd)
+{
+	unsigned long start = jiffies;
+
+	while (time_before(jiffies, start +
+			   msecs_to_jiffies(vnic_knob(vd, delete_delay_ms))))
+		msleep(10);
+}
+
 /* S5, second half: from the kernel's collector, or a flush of the device. */
 void vnic_state_free(struct xfrm_state *x)
 {
@@ -343,8 +353,7 @@ void vnic_state_free(struct xfrm_state *x)
 		return;
 	}
 	WRITE_ONCE(sa->x, NULL);
-	if (vnic_knob(vd, delete_delay_ms))
-		msleep(vnic_knob(vd, delete_delay_ms));
+	sa_free_delay(vd);
 
 	spin_lock_bh(&vd->table_lock);
 	list_del_rcu(&sa->node);

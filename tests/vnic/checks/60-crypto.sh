@@ -12,8 +12,9 @@ crypto() { # FAM MODE ESN TYPE-OF-B
 	ping_all A "$(addr B "$1")" 5
 	ping_all B "$(addr A "$1")" 5 -s 1200
 	no_leak
-	[ $(($(stat p0 tx_crypto) - tx)) = 10 ] || die "p0 encrypted $(($(stat p0 tx_crypto) - tx)) of 10"
-	[ $(($(stat p0 rx_crypto) - rx)) = 10 ] || die "p0 decrypted $(($(stat p0 rx_crypto) - rx)) of 10"
+	# at least: over IPv6 the kernel may probe a neighbour in between
+	[ $(($(stat p0 tx_crypto) - tx)) -ge 10 ] || die "p0 encrypted $(($(stat p0 tx_crypto) - tx)) of 10"
+	[ $(($(stat p0 rx_crypto) - rx)) -ge 10 ] || die "p0 decrypted $(($(stat p0 rx_crypto) - rx)) of 10"
 	( bulk A B "$(addr B "$1")" 2000000 ) || { cat $DBG/p?/sas; in_ns A awk '$2 > 0' /proc/net/xfrm_stat; in_ns B awk '$2 > 0' /proc/net/xfrm_stat; exit 1; }
 	bulk B A "$(addr A "$1")" 2000000
 	no_leak

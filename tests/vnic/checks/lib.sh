@@ -19,12 +19,13 @@ GCM='rfc4106(gcm(aes))'
 WORK=$(mktemp -d)
 passed=0
 failed=0
+times=
 
 die() { echo "    $*"; exit 1; }
 
 # check NAME FUNCTION [ARG...]: in a subshell, from a clean state
 check() {
-	local name=$1 out
+	local name=$1 out start=$SECONDS
 	shift
 	reset_lab
 	if out=$( ("$@") 2>&1 ); then
@@ -35,6 +36,7 @@ check() {
 		echo "FAIL $name"
 		printf '%s\n' "$out" | tail -n 25 | sed 's/^/    /'
 	fi
+	times+="$((SECONDS - start)) s: $name"$'\n'
 }
 
 in_ns() { ip netns exec "$@"; }

@@ -40,5 +40,7 @@ done
 
 . "$here/end.sh"
 rm -rf "$WORK"
+echo "in $SECONDS s, the slowest:"
+sort -rn <<<"$times" | head -n 8 | sed 's/^/    /'
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
