@@ -22,6 +22,13 @@ LIST_HEAD(vnic_devs);
 static u32 vnic_next_id;
 static u32 vnic_next_pair;
 
+static const struct net_device_ops vnic_ops;
+
+static bool is_vnic(const struct net_device *dev)
+{
+	return dev->netdev_ops == &vnic_ops;
+}
+
 #ifdef VNIC_STATE_OPS_NAME_DEV
 static void ops_state_delete(struct net_device *dev, struct xfrm_state *x)
 {
@@ -35,9 +42,18 @@ static void ops_state_free(struct net_device *dev, struct xfrm_state *x)
 
 #define ops_state_add	vnic_state_add
 #else
+/*
+ * A bond of 6.12 sets real_dev only after the slave has accepted the state, so
+ * that a slave's driver finds the bond there. Nothing sensible can be done with
+ * such a call; the kernel then keeps a crypto-mode state in software.
+ */
 static int ops_state_add(struct xfrm_state *x, struct netlink_ext_ack *extack)
 {
-	return vnic_state_add(x->xso.real_dev ?: x->xso.dev, x, extack);
+	struct net_device *dev = x->xso.real_dev ?: x->xso.dev;
+
+	if (!is_vnic(dev))
+		return -EOPNOTSUPP;
+	return vnic_state_add(dev, x, extack);
 }
 
 #define ops_state_delete	vnic_state_delete
@@ -78,6 +94,7 @@ static int vnic_dev_init(struct net_device *dev)
 
 	vd->dev = dev;
 	vd->id = ++vnic_next_id;
+	skb_queue_head_init(&vd->ring);
 	spin_lock_init(&vd->table_lock);
 	spin_lock_init(&vd->watch_lock);
 	INIT_LIST_HEAD(&vd->sas);
@@ -107,6 +124,7 @@ static void vnic_dev_uninit(struct net_device *dev)
 	struct vnic_dev *vd = netdev_priv(dev);
 
 	list_del_rcu(&vd->list);
+	skb_queue_purge(&vd->ring);
 	vnic_debugfs_del(vd);
 	vnic_limits_stop(vd);
 	vnic_watch_clear(vd);
@@ -140,6 +158,7 @@ static int vnic_open(struct net_device *dev)
 
 	if (!peer)
 		return -ENOTCONN;
+	vnic_rx_open(vd);
 	if (peer->flags & IFF_UP) {
 		netif_carrier_on(dev);
 		netif_carrier_on(peer);
@@ -155,6 +174,7 @@ static int vnic_stop(struct net_device *dev)
 	netif_carrier_off(dev);
 	if (peer)
 		netif_carrier_off(peer);
+	vnic_rx_stop(vd);
 	return 0;
 }
 
@@ -189,11 +209,6 @@ static const struct net_device_ops vnic_ops = {
 	.ndo_get_iflink		= vnic_iflink,
 	.ndo_setup_tc		= vnic_setup_tc,
 };
-
-static bool is_vnic(const struct net_device *dev)
-{
-	return dev->netdev_ops == &vnic_ops;
-}
 
 static void vnic_setup(struct net_device *dev)
 {

@@ -2,8 +2,11 @@
 /*
  * The receive path: ESP for which the device has a state is checked, decrypted
  * and, in packet mode, decapsulated; everything else goes to the stack as it
- * came (R1). Called by xmit.c of the other end, under RCU with BHs off, with
- * skb->data at the Ethernet header. It must not enforce address selectors (R3).
+ * came (R1). The other end's xmit.c puts frames into the ring, with skb->data
+ * at the Ethernet header; the device's one NAPI takes them out. It must not
+ * enforce address selectors (R3), and must not let packets overtake each other:
+ * a card keeps an SA's packets on one queue, and in crypto mode the kernel's
+ * ESN window breaks for good if one comes later than the window is wide.
  */
 #include <linux/if_vlan.h>
 #include <linux/udp.h>
@@ -28,8 +31,8 @@ static void rx_deliver(struct vnic_dev *vd, struct sk_buff *skb)
 
 	skb->protocol = eth_type_trans(skb, vd->dev);
 	skb->ip_summed = CHECKSUM_NONE;
-	if (netif_rx(skb) == NET_RX_SUCCESS)
-		dev_sw_netstats_rx_add(vd->dev, len);
+	dev_sw_netstats_rx_add(vd->dev, len);
+	netif_receive_skb(skb);
 }
 
 static void rx_drop(struct vnic_dev *vd, struct sk_buff *skb)
@@ -323,41 +326,59 @@ static void rx_crypto(struct vnic_dev *vd, struct vnic_sa *sa,
 		rx_drop(vd, skb);
 }
 
-void vnic_rx(struct vnic_dev *vd, struct sk_buff *skb)
+/*
+ * The state a frame is for, if it is ESP for this station. ESP in UDP is known
+ * by its SPI and destination port, whatever the port is.
+ */
+static struct vnic_sa *rx_find(struct vnic_dev *vd, const struct sk_buff *skb,
+			       struct rx_esp *e)
 {
-	const struct ethhdr *eth;
-	enum vnic_kind kind;
-	struct rx_esp e;
+	const struct ethhdr *eth = (void *)skb->data;
 	struct vnic_sa *sa;
 
-	if (!netif_running(vd->dev) || !pskb_may_pull(skb, ETH_HLEN))
+	if (!rx_parse(vd, skb, e))
+		return NULL;
+	/* a frame for another station never reaches the card's tables */
+	if (!ether_addr_equal(eth->h_dest, vd->dev->dev_addr)) {
+		if (!e->encap)
+			vnic_count(vd, rx_wrong_mac);
+		return NULL;
+	}
+	sa = vnic_sa_find_in(vd, e->fl.family, &e->fl.saddr, &e->fl.daddr,
+			     e->spi, e->encap, e->fl.dport);
+	if (!sa && !e->encap)
+		vnic_count(vd, rx_no_sa);
+	return sa;
+}
+
+static void rx_frame(struct vnic_dev *vd, struct sk_buff *skb)
+{
+	struct rx_esp e = {};
+	struct vnic_sa *sa;
+
+	if (!pskb_may_pull(skb, ETH_HLEN))
 		return rx_drop(vd, skb);
 	if (skb->len > vd->dev->mtu + ETH_HLEN + VLAN_HLEN) {
 		vnic_count(vd, rx_too_big);
 		return rx_drop(vd, skb);
 	}
 
-	eth = (void *)skb->data;
-	kind = vnic_watch_frame(vd, skb, eth->h_proto, false);
-	if (kind != VNIC_KIND_ESP) {
-		if (kind == VNIC_KIND_OTHER)
-			vnic_count(vd, rx_other);
-		else
-			vnic_count(vd, rx_clear);
-		return rx_deliver(vd, skb);
-	}
-
-	/* a frame for another station never reaches the card's tables */
-	if (!ether_addr_equal(eth->h_dest, vd->dev->dev_addr)) {
-		vnic_count(vd, rx_wrong_mac);
-		return rx_deliver(vd, skb);
-	}
-	if (!rx_parse(vd, skb, &e))
-		return rx_deliver(vd, skb);
-	sa = vnic_sa_find_in(vd, e.fl.family, &e.fl.saddr, &e.fl.daddr, e.spi,
-			     e.encap, e.fl.dport);
+	sa = rx_find(vd, skb, &e);
 	if (!sa) {
-		vnic_count(vd, rx_no_sa);
+		const struct ethhdr *eth = (void *)skb->data;
+
+		switch (vnic_watch_frame(vd, skb, eth->h_proto, false)) {
+		case VNIC_KIND_ESP:
+			if (e.encap)
+				vnic_count(vd, rx_no_sa);
+			break;
+		case VNIC_KIND_OTHER:
+			vnic_count(vd, rx_other);
+			break;
+		default:
+			vnic_count(vd, rx_clear);
+			break;
+		}
 		return rx_deliver(vd, skb);
 	}
 
@@ -371,4 +392,49 @@ void vnic_rx(struct vnic_dev *vd, struct sk_buff *skb)
 		rx_packet(vd, sa, skb, &e);
 	else
 		rx_crypto(vd, sa, skb, &e);
+}
+
+static int rx_poll(struct napi_struct *napi, int budget)
+{
+	struct vnic_dev *vd = container_of(napi, struct vnic_dev, napi);
+	struct sk_buff *skb;
+	int work = 0;
+
+	rcu_read_lock();
+	while (work < budget && (skb = skb_dequeue(&vd->ring))) {
+		rx_frame(vd, skb);
+		work++;
+	}
+	rcu_read_unlock();
+	if (work < budget && napi_complete_done(napi, work) &&
+	    !skb_queue_empty(&vd->ring))
+		napi_schedule(napi);
+	return work;
+}
+
+/* From the other end, with BHs off. */
+void vnic_rx(struct vnic_dev *vd, struct sk_buff *skb)
+{
+	if (!netif_running(vd->dev))
+		return rx_drop(vd, skb);
+	if (skb_queue_len_lockless(&vd->ring) >= VNIC_RING) {
+		vnic_count(vd, rx_ring_full);
+		return rx_drop(vd, skb);
+	}
+	skb_queue_tail(&vd->ring, skb);
+	napi_schedule(&vd->napi);
+}
+
+void vnic_rx_open(struct vnic_dev *vd)
+{
+	skb_queue_purge(&vd->ring);	/* what raced with the last stop */
+	netif_napi_add(vd->dev, &vd->napi, rx_poll);
+	napi_enable(&vd->napi);
+}
+
+void vnic_rx_stop(struct vnic_dev *vd)
+{
+	napi_disable(&vd->napi);
+	netif_napi_del(&vd->napi);
+	skb_queue_purge(&vd->ring);
 }

@@ -63,6 +63,8 @@
  *   R3 Inbound address selectors are not enforced.
  *   R4 A decapsulated packet carries a secpath with CRYPTO_DONE and
  *      CRYPTO_SUCCESS, and a frozen source and destination MAC.
+ *   R5 Packets of one SA stay in order: a card keeps them on one queue, here
+ *      each device has one ring and one NAPI.
  *  limits.c
  *   L1 update_stats is additive and reports flow counters sampled once a
  *      second; bytes are wire bytes less Ethernet and the outer IP header.
@@ -105,6 +107,7 @@
 #define VNIC_SA_HASH	12	/* bits */
 #define VNIC_WIN_MAX	256
 #define VNIC_WATCH_MAX	1024
+#define VNIC_RING	4096	/* frames waiting to be received */
 
 /* mlx5: NUM_IPSEC_FTE rules in a table; three status rules per inbound SA */
 #define VNIC_FTE		32768
@@ -129,7 +132,7 @@ enum {
 	X(rx_esp) X(rx_esp_bytes) X(rx_crypto) X(rx_clear) X(rx_other)	\
 	X(rx_no_sa) X(rx_sadb_miss) X(rx_esp_frag) X(rx_wrong_mac)	\
 	X(rx_block) X(rx_sa_drop) X(rx_limit_drops) X(rx_too_big)	\
-	X(rx_errors)							\
+	X(rx_errors) X(rx_ring_full)					\
 	X(replay_drops) X(auth_drops) X(trailer_drops) X(sel_drops)	\
 	X(sa_adds) X(sa_deletes) X(sa_frees) X(sa_acq) X(sa_refused)	\
 	X(policy_adds) X(policy_deletes) X(policy_refused)		\
@@ -296,6 +299,8 @@ struct vnic_dev {
 	struct net_device	*dev;
 	struct net_device __rcu	*peer;
 	struct vnic_pair	*pair;
+	struct sk_buff_head	ring;
+	struct napi_struct	napi;
 	struct list_head	list;		/* vnic_devs */
 	u32			id;
 	u8			end;		/* 0 or 1 */
@@ -399,6 +404,8 @@ struct sk_buff *vnic_tx_crypto(struct vnic_dev *vd, struct sk_buff *skb);
 struct sk_buff *vnic_tx_packet(struct vnic_dev *vd, struct vnic_sa *sa,
 			       struct sk_buff *skb, const struct vnic_flow *fl);
 void vnic_rx(struct vnic_dev *vd, struct sk_buff *skb);
+void vnic_rx_open(struct vnic_dev *vd);
+void vnic_rx_stop(struct vnic_dev *vd);
 
 /* replay.c */
 u64 vnic_replay_seq(const struct vnic_sa *sa, u32 low);

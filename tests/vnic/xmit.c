@@ -40,49 +40,48 @@ static struct sk_buff *xmit_corrupt(struct sk_buff *skb)
 	return skb;
 }
 
-/* What the test asked to happen to the next ESP frames on the wire. */
+/*
+ * Onto the wire: counted if it is clear, and what the test asked to happen to
+ * the next ESP frames. @own: the device made this ESP, whatever port it has.
+ */
 static void xmit_wire(struct vnic_dev *vd, struct vnic_dev *peer,
-		      struct sk_buff *skb)
+		      struct sk_buff *skb, bool own)
 {
-	enum vnic_kind kind;
+	enum vnic_kind kind = VNIC_KIND_ESP;
 
 	if (skb->len > vd->dev->mtu + ETH_HLEN + VLAN_HLEN) {
 		vnic_count(vd, tx_too_big);
 		goto drop;
 	}
-	kind = vnic_watch_frame(vd, skb, skb->protocol, true);
-	switch (kind) {
-	case VNIC_KIND_ESP:
-		break;
-	case VNIC_KIND_OTHER:
-		vnic_count(vd, tx_other);
-		break;
-	default:
-		vnic_count(vd, tx_clear);
-		break;
+	if (!own)
+		kind = vnic_watch_frame(vd, skb, skb->protocol, true);
+	if (kind != VNIC_KIND_ESP) {
+		if (kind == VNIC_KIND_OTHER)
+			vnic_count(vd, tx_other);
+		else
+			vnic_count(vd, tx_clear);
+		return xmit_cross(vd, peer, skb);
 	}
-	if (kind == VNIC_KIND_ESP) {
-		if (vnic_knob_take(vd, &vd->knobs.drop_next)) {
-			vnic_count(vd, injected_drop);
-			goto drop;
-		}
-		if (vnic_knob_take(vd, &vd->knobs.corrupt_next)) {
-			vnic_count(vd, injected_corrupt);
-			skb = xmit_corrupt(skb);
-			if (!skb)
-				return;
-		}
-		if (vnic_knob_take(vd, &vd->knobs.duplicate_next)) {
-			struct sk_buff *dup = skb_copy(skb, GFP_ATOMIC);
 
-			if (dup) {
-				vnic_count(vd, injected_dup);
-				xmit_cross(vd, peer, dup);
-			}
+	if (vnic_knob_take(vd, &vd->knobs.drop_next)) {
+		vnic_count(vd, injected_drop);
+		goto drop;
+	}
+	if (vnic_knob_take(vd, &vd->knobs.corrupt_next)) {
+		vnic_count(vd, injected_corrupt);
+		skb = xmit_corrupt(skb);
+		if (!skb)
+			return;
+	}
+	if (vnic_knob_take(vd, &vd->knobs.duplicate_next)) {
+		struct sk_buff *dup = skb_copy(skb, GFP_ATOMIC);
+
+		if (dup) {
+			vnic_count(vd, injected_dup);
+			xmit_cross(vd, peer, dup);
 		}
 	}
-	xmit_cross(vd, peer, skb);
-	return;
+	return xmit_cross(vd, peer, skb);
 drop:
 	kfree_skb(skb);
 	dev_core_stats_tx_dropped_inc(vd->dev);
@@ -152,13 +151,13 @@ static void xmit_frame(struct vnic_dev *vd, struct vnic_dev *peer,
 	if (!nskb)
 		goto drop;
 	consume_skb(skb);
-	xmit_wire(vd, peer, nskb);
+	xmit_wire(vd, peer, nskb, true);
 	return;
 
 clear:
 	skb = xmit_fix_l2(vd, skb);
 	if (skb)
-		xmit_wire(vd, peer, skb);
+		xmit_wire(vd, peer, skb, false);
 	return;
 drop:
 	kfree_skb(skb);
@@ -218,7 +217,7 @@ netdev_tx_t vnic_xmit(struct sk_buff *skb, struct net_device *dev)
 
 		if (nskb) {
 			consume_skb(skb);
-			xmit_wire(vd, netdev_priv(peer), nskb);
+			xmit_wire(vd, netdev_priv(peer), nskb, true);
 		} else {
 			kfree_skb(skb);
 			dev_core_stats_tx_dropped_inc(dev);

@@ -94,6 +94,19 @@ espinudp() { # FAM
 check "ESP in UDP: IPv4 transport" espinudp 4
 check "ESP in UDP: IPv6 transport" espinudp 6
 
+espinudp_port() { # behind a NAT the ports are any
+	sa A out 0x1001 mode=transport opt="encap espinudp 4500 31337 0.0.0.0" &&
+		sa A in 0x1002 mode=transport opt="encap espinudp 31337 4500 0.0.0.0" &&
+		sa B in 0x1001 mode=transport opt="encap espinudp 4500 31337 0.0.0.0" &&
+		sa B out 0x1002 mode=transport opt="encap espinudp 31337 4500 0.0.0.0" || die "not installed"
+	duo_policies A 10.0.0.1 10.0.0.2 mode=transport && duo_policies B 10.0.0.2 10.0.0.1 mode=transport || die "policies"
+	watch p0 10.0.0.1 10.0.0.2
+	watch p1 10.0.0.1 10.0.0.2
+	ping_all A 10.0.0.2 5
+	no_leak
+}
+check "ESP in UDP: another port" espinudp_port
+
 udp_interop() {
 	local srv
 	duo mode=transport typeb=soft opt="encap espinudp 4500 4500 0.0.0.0" || die "not installed"

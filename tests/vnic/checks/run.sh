@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Raw checks of the virtual NIC: loads the module, runs every check against it
-# with nothing but iproute2, ping, socat and tcpdump, and unloads it. Run as
+# with nothing but iproute2, ping, socat, tcpdump and a little python3, and unloads it. Run as
 # root in a machine of its own (the lab's VM), by `cargo xtask test` or by hand:
 #
 #   VNIC_KO=/share/vnic.ko bash checks/run.sh [PATTERN]
@@ -17,7 +17,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/lib.sh"
 : "${VNIC_KO:=$here/../vnic.ko}"
 
-for tool in ip tc ping tcpdump socat ss ethtool python3; do
+for tool in ip tc ping tcpdump socat ss ethtool python3 taskset; do
 	command -v $tool >/dev/null || { echo "FAIL tool $tool is missing"; echo "0 passed, 1 failed"; exit 1; }
 done
 
