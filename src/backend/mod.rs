@@ -17,11 +17,13 @@ mod routes;
 mod sa;
 mod shunts;
 mod templates;
+#[allow(dead_code, reason = "the first tasks follow")]
+mod ticker;
 mod units;
 
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::Config;
 use crate::error::{Error, KernelError, Result};
@@ -31,11 +33,12 @@ use crate::model::{Addr, PolicyId, PolicySpec, Proto, SaId, SaSpec, SaUpdate, Sp
 use crate::nic::Links;
 use crate::sad::Sad;
 use crate::spd::Spd;
-use crate::xfrm::{Kernel, NetlinkTransport, PolicyKey, Transport, sockopt};
+use crate::xfrm::{Kernel, NetlinkTransport, PolicyKey, Timer, TimerFd, Transport, sockopt};
 
 use bypass::PortBypass;
 use honoured::Honoured;
 use links::LinkWatch;
+use ticker::Ticker;
 use units::Units;
 
 /// `kernel_feature_t`
@@ -62,6 +65,8 @@ pub(crate) struct Core {
     links: Links,
     bypass: PortBypass,
     honoured: Honoured,
+    /// What is done later, or again and again.
+    pub(crate) ticker: Arc<Ticker>,
     /// Offloaded PASS and DROP policies: few, and to be kept in front of others.
     shunts: Mutex<Vec<PolicyKey>>,
 }
@@ -86,6 +91,22 @@ impl Backend {
         version: &str,
         transport: Arc<dyn Transport>,
     ) -> Result<Arc<Self>> {
+        let timer = TimerFd::new().map_err(|error| {
+            Error::Kernel(KernelError::new(
+                "timerfd_create",
+                error.raw_os_error().unwrap_or(libc::EIO),
+            ))
+        })?;
+        Self::with_parts(host, version, transport, Arc::new(timer))
+    }
+
+    /// As [`Backend::with_transport`], with another clock.
+    pub fn with_parts(
+        host: Arc<dyn Host>,
+        version: &str,
+        transport: Arc<dyn Transport>,
+        timer: Arc<dyn Timer>,
+    ) -> Result<Arc<Self>> {
         let config = Config::read(host.as_ref());
         let kernel = Kernel::new(Arc::clone(&transport));
         let sad = Arc::new(Sad::default());
@@ -101,24 +122,24 @@ impl Backend {
             links,
             bypass: PortBypass::default(),
             honoured: Honoured::default(),
+            ticker: Arc::new(Ticker::new(timer)),
             shunts: Mutex::default(),
         });
         let link_watch = Arc::new(LinkWatch::new(Arc::clone(&core)));
-        let watch = |fd, target: Weak<dyn Readable>, what| {
-            if host.watch(fd, target) {
-                Ok(())
-            } else {
-                Err(Error::Invalid(format!(
-                    "charon refuses to watch the {what} socket"
-                )))
+        let watched: [(RawFd, Arc<dyn Readable>, &str); 3] = [
+            (events.fd(), events.clone(), "XFRM event socket"),
+            (core.links.fd(), link_watch.clone(), "link event socket"),
+            (core.ticker.fd(), core.ticker.clone(), "timer"),
+        ];
+        for (number, (fd, target, what)) in watched.iter().enumerate() {
+            if !host.watch(*fd, Arc::downgrade(target)) {
+                for (fd, _, _) in &watched[..number] {
+                    host.unwatch(*fd);
+                }
+                return Err(Error::Invalid(format!(
+                    "charon refuses to watch the {what}"
+                )));
             }
-        };
-        let events_dyn: Arc<dyn Readable> = events.clone();
-        let links_dyn: Arc<dyn Readable> = link_watch.clone();
-        watch(events.fd(), Arc::downgrade(&events_dyn), "XFRM event")?;
-        if let Err(error) = watch(core.links.fd(), Arc::downgrade(&links_dyn), "link event") {
-            host.unwatch(events.fd());
-            return Err(error);
         }
         core.announce(version);
         Ok(Arc::new(Self {
@@ -137,6 +158,8 @@ impl Backend {
         }
         self.core.host.unwatch(self.events.fd());
         self.core.host.unwatch(self.core.links.fd());
+        self.core.host.unwatch(self.core.ticker.fd());
+        self.core.ticker.stop();
         self.link_watch.stop();
         let (sas, policies) = (self.core.sad.len(), self.core.spd.len());
         if sas + policies > 0 {

@@ -4,10 +4,15 @@
 //!
 //! Owns reading them. Called by `backend/` and by the conversions here. Must not cache.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Seconds of `CLOCK_MONOTONIC`, which charon calls time_monotonic.
 pub fn monotonic_now() -> i64 {
+    i64::try_from(monotonic().as_secs()).unwrap_or(i64::MAX)
+}
+
+/// `CLOCK_MONOTONIC`.
+pub(super) fn monotonic() -> Duration {
     let mut now = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -19,7 +24,8 @@ pub fn monotonic_now() -> i64 {
         clippy::useless_conversion,
         reason = "time_t has 32 bits on some targets"
     )]
-    i64::from(now.tv_sec)
+    let seconds = i64::from(now.tv_sec);
+    Duration::new(seconds as u64, now.tv_nsec as u32)
 }
 
 /// Seconds since 1970.

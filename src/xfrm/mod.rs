@@ -10,7 +10,7 @@
 //! * `ack`: verdicts and the extended ACK
 //! * `sa/`, `policy/`: the messages of the SAD and the SPD
 //! * [`event`]: what the kernel reports by itself
-//! * [`sockopt`], `clock`, [`consts`]: small things
+//! * [`sockopt`], `clock`, `timer`, [`consts`]: small things
 //!
 //! SA messages carry keys. They are written into and read from buffers of our own that are wiped;
 //! `netlink-packet-xfrm` encodes what has no key, and checks the rest in the tests.
@@ -26,6 +26,7 @@ mod policy;
 pub mod request;
 mod sa;
 pub mod sockopt;
+mod timer;
 pub mod transport;
 
 #[cfg(test)]
@@ -50,6 +51,7 @@ pub use policy::{
 };
 pub use request::{Reply, Request};
 pub use sa::{Iptfs, Replay, ReplayState, SaMessage, SaMove, SaState};
+pub use timer::{Timer, TimerFd};
 pub use transport::{EventSocket, Protocol, Received, Transport};
 
 use crate::model::Mark;

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use super::*;
 use crate::host::{Acquire, HostRoute, Migrate, RouteResult};
@@ -20,7 +21,7 @@ use crate::model::{
     AlgorithmKind, Direction, DscpCopy, Key, Lifetime, Mark, Mode, Offload, Placement, PolicyKind,
     Prefix, PriorityClass, SaReference, TrafficSelector,
 };
-use crate::xfrm::fake::{FakeKernel, FakeLink, FakeRoute};
+use crate::xfrm::fake::{FakeKernel, FakeLink, FakeRoute, FakeTimer};
 
 pub(super) const P0: u32 = 2;
 const C0: u32 = 3;
@@ -131,6 +132,7 @@ impl Host for FakeHost {
 pub(super) struct Gateway {
     pub(super) kernel: Arc<FakeKernel>,
     pub(super) host: Arc<FakeHost>,
+    pub(super) timer: Arc<FakeTimer>,
     pub(super) backend: Arc<Backend>,
 }
 
@@ -168,13 +170,23 @@ impl Gateway {
         for (key, value) in settings {
             host.set(key, *value);
         }
-        let backend =
-            Backend::with_transport(host.clone(), "6.0.1", kernel.clone()).expect("it starts");
+        let timer = Arc::new(FakeTimer::default());
+        let backend = Backend::with_parts(host.clone(), "6.0.1", kernel.clone(), timer.clone())
+            .expect("it starts");
         kernel.clear_requests();
         Self {
             kernel,
             host,
+            timer,
             backend,
+        }
+    }
+
+    #[allow(dead_code, reason = "the first tasks follow")]
+    /// Moves the clock and calls what is due by then, as charon's watcher would.
+    pub(super) fn advance(&self, by: Duration) {
+        if self.timer.advance(by) {
+            assert!(self.backend.core.ticker.readable());
         }
     }
 

@@ -25,6 +25,7 @@ use super::transport::{EventSocket, Protocol, Received, Transport};
 use super::{PolicyState, SaState};
 use crate::error::KernelError;
 
+pub use super::timer::fake::FakeTimer;
 pub use link::{FakeLink, FakeRoute};
 
 /// One request as it was sent.
