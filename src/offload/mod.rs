@@ -6,6 +6,7 @@
 //! rule is tested by a table.
 #![forbid(unsafe_code)]
 
+pub mod fixes;
 mod lifetime;
 mod plan;
 mod refusal;
