@@ -353,14 +353,13 @@ unsafe extern "C" fn take_child(context: *mut c_void, child: *const c::fs_child)
             return false;
         };
         let name = |text: *const c_char| {
-            // SAFETY: A name is NULL or terminated, and borrowed for the call.
-            (!text.is_null())
-                .then(|| {
-                    unsafe { CStr::from_ptr(text) }
-                        .to_string_lossy()
-                        .into_owned()
-                })
-                .unwrap_or_default()
+            if text.is_null() {
+                return String::new();
+            }
+            // SAFETY: It is terminated, and borrowed for the call.
+            unsafe { CStr::from_ptr(text) }
+                .to_string_lossy()
+                .into_owned()
         };
         each(ConfiguredChild {
             connection: name(child.connection),
