@@ -53,6 +53,7 @@ impl LinkWatch {
             policies.len()
         );
         self.core.bypass.forget(link.ifindex);
+        self.core.units.device_flushed(link.ifindex);
         let mut flushed = self.flushed.lock().unwrap_or_else(PoisonError::into_inner);
         if !flushed.contains(&link.ifindex) {
             flushed.push(link.ifindex);

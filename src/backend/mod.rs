@@ -12,6 +12,7 @@ mod device;
 mod fallback;
 mod honoured;
 mod links;
+mod place;
 mod policy;
 mod routes;
 mod sa;
