@@ -11,6 +11,8 @@ LAB=${LAB:-/share/lab}
 RUN=/tmp/lab
 . "$LAB/lib/report.sh"
 . "$LAB/lib/topology.sh"
+. "$LAB/lib/segment.sh"
+. "$LAB/lib/pki.sh"
 . "$LAB/lib/charon.sh"
 . "$LAB/lib/nic.sh"
 . "$LAB/lib/traffic.sh"

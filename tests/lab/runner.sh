@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Runs scenarios one after the other in the guest. Owns what is true of every scenario: a fresh topology, files of its
 # own, the daemons stopped afterwards, and the checks that nothing crashed and nothing was left. Started by xtask as
-# /share/run with the names of the scenarios; one line "@@ NAME PASS|FAIL SECONDS CHECKS FAILURES" per scenario is its
-# result. It must not know any scenario.
+# /share/run with the names of the scenarios; one line "@@ NAME PASS|LIMIT|FAIL SECONDS CHECKS FAILURES [WHY]" per scenario is
+# its result, with the first check that failed or what the kernel cannot do. It must not know any scenario.
 LAB=/share/lab
 . "$LAB/lib.sh"
 : "${PLUGIN:?}"
@@ -17,7 +17,7 @@ run_one() {
 	SCENARIO=$1
 	SCENARIO_DIR=$LAB/scenarios/$SCENARIO
 	OUT=/share/out/$SCENARIO
-	CHECKS=0 FAILURES=0 RUNNING="" PLUGIN_STEPS_ASIDE="" WIRE=""
+	CHECKS=0 FAILURES=0 FIRST_FAILURE="" LIMIT="" RUNNING="" STARTED="" PLUGIN_STEPS_ASIDE="" WIRE="" HOSTS=""
 	local host started=$SECONDS dmesg_before
 	mkdir -p "$OUT"
 	rm -rf "$RUN"
@@ -25,12 +25,13 @@ run_one() {
 	dmesg_before=$(dmesg | wc -l)
 	echo "== $SCENARIO ($PLUGIN): $(sed '1,/^$/d' "$SCENARIO_DIR/description.txt" | head -n 1)"
 	. "$SCENARIO_DIR/run.sh"
+	servers_stop
 	nic_collect
 	stop $RUNNING
 	capture_stop
-	for host in moon sun; do
+	for host in $STARTED; do
 		charon_verdict "$host"
-		[ ! -e "/run/netns/$host" ] || host_clean "$host"
+		host_clean "$host"
 		cp "$RUN/$host/charon.log" "$OUT/$host-charon.log" 2>/dev/null
 		cp "$RUN/$host/charon.out" "$OUT/$host-charon.out" 2>/dev/null
 	done
@@ -45,10 +46,11 @@ run_one() {
 	dmesg | tail -n +$((dmesg_before + 1)) >"$OUT/dmesg.txt"
 	refute "the kernel reported no fault" 'WARNING:|BUG:|Oops|general protection|refcount_t|Call Trace|leaked|unregister_netdevice' cat "$OUT/dmesg.txt"
 	local verdict=PASS
+	[ -z "$LIMIT" ] || verdict=LIMIT
 	[ "$FAILURES" = 0 ] || verdict=FAIL
 	[ "$CHECKS" -gt 0 ] || verdict=FAIL
-	echo "@@ $SCENARIO $verdict $((SECONDS - started)) $CHECKS $FAILURES"
-	[ $verdict = PASS ]
+	echo "@@ $SCENARIO $verdict $((SECONDS - started)) $CHECKS $FAILURES ${FIRST_FAILURE:-$LIMIT}"
+	[ $verdict != FAIL ]
 }
 
 failed=0

@@ -24,6 +24,7 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, kernel: Series) -> Result<ExitCode
     setup::all(cache, false)?;
     let run = lab::Run {
         names: vec![SCENARIO.to_owned()],
+        lane: 0,
         kernel,
         plugin: Plugin::KernelFastswan,
         release: Release::Trixie,
@@ -42,14 +43,14 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, kernel: Series) -> Result<ExitCode
     }
     say::step(format_args!(
         "demo: {} (logs, dumps and the capture of the wire: {})",
-        if verdict.passed {
+        if verdict.passed() {
             "everything shown was checked and holds"
         } else {
             "FAILED, see above"
         },
         verdict.files.display()
     ));
-    Ok(if verdict.passed {
+    Ok(if verdict.passed() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -5,6 +5,7 @@
 //! are in tests/lab, in the guest, where a person can repeat them by hand.
 
 use std::{
+    collections::HashMap,
     fmt, fs,
     path::{Path, PathBuf},
     process::{self, ExitCode},
@@ -18,9 +19,11 @@ use crate::{
     cache::{Cache, remove},
     dist,
     kernels::{Kernel, Series},
+    results::{Ended, Verdict},
     roots::Release,
     run::{command, logged},
     say,
+    scenarios::{self, Scenario},
     setup::{self, Lab, Repo},
     vm, vnic,
 };
@@ -47,6 +50,8 @@ impl fmt::Display for Plugin {
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) names: Vec<String>,
+    /// Tells machines apart that run at the same time with the same kernel and plugin.
+    pub(crate) lane: usize,
     pub(crate) kernel: Series,
     pub(crate) plugin: Plugin,
     /// Which root, and so which strongSwan, is booted.
@@ -55,15 +60,6 @@ pub(crate) struct Run {
     pub(crate) verbose: bool,
     /// Keep the shared folder of the run.
     pub(crate) keep: bool,
-}
-
-/// How one scenario ended.
-#[derive(Clone, Debug)]
-pub(crate) struct Verdict {
-    pub(crate) name: String,
-    pub(crate) passed: bool,
-    /// Where its logs, dumps and captures are.
-    pub(crate) files: PathBuf,
 }
 
 /// A scenario may take this long; one that hangs must not eat the time of the others.
@@ -161,40 +157,38 @@ pub(crate) fn shell(repo: &Repo, cache: &Cache, series: Series) -> Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// Names of all scenarios of the repository, in order.
-pub(crate) fn names(repo: &Repo) -> Result<Vec<String>> {
-    let folder = repo.root.join("tests/lab/scenarios");
-    let mut found = Vec::new();
-    for entry in
-        fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?
-    {
-        let path = entry?.path();
-        if path.join("run.sh").exists() {
-            found.push(
-                path.file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned(),
-            );
-        }
-    }
-    found.sort();
-    Ok(found)
+/// Where the files of a run's scenarios are kept, one folder each.
+pub(crate) fn results(repo: &Repo, kernel: Series, plugin: Plugin, release: Release) -> PathBuf {
+    repo.target
+        .join("lab")
+        .join(kernel.to_string())
+        .join(match release {
+            Release::Trixie => plugin.to_string(),
+            Release::Sid => format!("{plugin}-{}", release.strongswan()),
+        })
 }
 
 /// Runs scenarios and prints them as they end; an error means that the lab itself failed.
 pub(crate) fn run(repo: &Repo, cache: &Cache, run: &Run) -> Result<Vec<Verdict>> {
-    let known = names(repo)?;
-    if let Some(unknown) = run.names.iter().find(|name| !known.contains(name)) {
+    let chosen = scenarios::select(repo, &run.names, None)?;
+    if let Some(other) = chosen
+        .iter()
+        .find(|scenario| !scenario.fits(run.kernel, run.plugin, run.release))
+    {
         bail!(
-            "there is no scenario {unknown}; known are: {}",
-            known.join(" ")
+            "{} is not made for kernel {}, {} and strongSwan {} (see its description.txt)",
+            other.name,
+            run.kernel,
+            run.plugin,
+            run.release.strongswan()
         );
     }
+    let keys = keys(repo, &chosen)?;
     let lab = setup::lab(cache)?;
     let kernel = lab.kernel(run.kernel)?;
     let guest = setup::guest(cache, &lab, run.release)?;
-    let share = prepare(repo, &lab, kernel, &run.plugin.to_string(), true)?;
+    let name = format!("{}-{}-{}", run.plugin, run.release.strongswan(), run.lane);
+    let share = prepare(repo, &lab, kernel, &name, true)?;
     copy(&repo.root.join("tests/lab"), &share)?;
     if run.plugin == Plugin::KernelFastswan {
         let made = dist::for_lab(repo, cache, run.release.strongswan())?;
@@ -205,14 +199,7 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, run: &Run) -> Result<Vec<Verdict>>
             copy(&made.join(file), &folder)?;
         }
     }
-    let results = repo
-        .target
-        .join("lab")
-        .join(kernel.series.to_string())
-        .join(match run.release {
-            Release::Trixie => run.plugin.to_string(),
-            Release::Sid => format!("{}-{}", run.plugin, run.release.strongswan()),
-        });
+    let results = results(repo, run.kernel, run.plugin, run.release);
     let mut verdicts: Vec<Verdict> = Vec::new();
     let mut left = run.names.clone();
     // Each turn either ends, or the emulator broke the machine in the middle and the rest gets a new one.
@@ -269,17 +256,25 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, run: &Run) -> Result<Vec<Verdict>>
         println!("error: {why}");
         break;
     }
-    collect(&share, &results, &run.names)?;
+    collect(&share, &results, &run.names, run.lane)?;
     // A scenario without a result did not run: that is a failure, never a pass.
     for name in &run.names {
         if !verdicts.iter().any(|verdict| verdict.name == *name) {
             println!("FAIL {name}: it did not come to an end");
             verdicts.push(Verdict {
                 name: name.clone(),
-                passed: false,
+                ended: Ended::Failed,
+                seconds: 0,
+                checks: 0,
+                failures: 0,
+                why: "it did not come to an end".to_owned(),
                 files: results.join(name),
             });
         }
+    }
+    for verdict in &verdicts {
+        let key = keys.get(&verdict.name).map_or("", String::as_str);
+        verdict.write(key)?;
     }
     if run.keep {
         say::step(format_args!(
@@ -292,8 +287,19 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, run: &Run) -> Result<Vec<Verdict>>
     Ok(verdicts)
 }
 
+/// What the results of these scenarios depend on.
+fn keys(repo: &Repo, chosen: &[Scenario]) -> Result<HashMap<String, String>> {
+    chosen
+        .iter()
+        .map(|scenario| {
+            let key = scenarios::tests_key(repo, &scenario.name)?;
+            Ok((scenario.name.clone(), key))
+        })
+        .collect()
+}
+
 /// Moves what each scenario left from the shared folder to its place.
-fn collect(share: &Path, results: &Path, names: &[String]) -> Result<()> {
+fn collect(share: &Path, results: &Path, names: &[String], lane: usize) -> Result<()> {
     fs::create_dir_all(results).with_context(|| format!("cannot create {}", results.display()))?;
     for name in names {
         let from = share.join("out").join(name);
@@ -306,7 +312,8 @@ fn collect(share: &Path, results: &Path, names: &[String]) -> Result<()> {
     }
     for file in ["console.log", "dmesg.log", "output"] {
         if share.join(file).exists() {
-            fs::copy(share.join(file), results.join(file))
+            let kept = format!("{file}{}", if lane == 0 { "" } else { ".2" });
+            fs::copy(share.join(file), results.join(kept))
                 .with_context(|| format!("cannot copy {file}"))?;
         }
     }
@@ -331,33 +338,28 @@ impl Reader<'_> {
             }
             return;
         };
-        let mut fields = result.split_whitespace();
-        let name = fields.next().unwrap_or_default().to_owned();
-        let passed = fields.next() == Some("PASS");
-        let mut number = || {
-            fields
-                .next()
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(0)
-        };
-        let (seconds, checks, failures): (u64, u64, u64) = (number(), number(), number());
-        let files = self.results.join(&name);
+        let verdict = Verdict::parse(result, self.results);
         let kernel = self.run.kernel;
-        if passed {
-            println!("PASS {kernel} {name} ({seconds} s, {checks} checks)");
-        } else {
+        let Verdict {
+            name,
+            seconds,
+            checks,
+            failures,
+            why,
+            files,
+            ..
+        } = &verdict;
+        match verdict.ended {
+            Ended::Passed => println!("PASS {kernel} {name} ({seconds} s, {checks} checks)"),
+            Ended::Limit => println!("LIMIT {kernel} {name} ({seconds} s, {checks} checks): {why}"),
             // At once: another machine may be reporting at the same time.
-            println!(
+            Ended::Failed => println!(
                 "{}\nFAIL {kernel} {name} ({seconds} s, {failures} of {checks} checks; see {})",
                 self.block.join("\n"),
                 files.display()
-            );
+            ),
         }
         self.block.clear();
-        self.verdicts.push(Verdict {
-            name,
-            passed,
-            files,
-        });
+        self.verdicts.push(verdict);
     }
 }

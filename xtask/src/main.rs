@@ -12,15 +12,19 @@
 mod archive;
 mod cache;
 mod check;
+mod compare;
 mod demo;
 mod dist;
 mod host;
 mod initramfs;
 mod kernels;
 mod lab;
+mod lanes;
+mod results;
 mod roots;
 mod run;
 mod say;
+mod scenarios;
 mod setup;
 mod sources;
 mod test;
@@ -107,6 +111,9 @@ enum LabCommand {
     Run {
         /// Names of scenarios.
         names: Vec<String>,
+        /// All scenarios of a set instead (the line `set:` of their descriptions).
+        #[arg(long, conflicts_with = "names")]
+        set: Option<String>,
         /// Which kernel to boot.
         #[arg(long, default_value = "7.3")]
         kernel: Series,
@@ -122,6 +129,20 @@ enum LabCommand {
         /// Print scenarios and failures only.
         #[arg(long)]
         quiet: bool,
+    },
+    /// Run scenarios with strongSwan's own plugin first and with ours second, and print both results in one table.
+    Compare {
+        /// Names of scenarios.
+        names: Vec<String>,
+        /// All scenarios of a set instead (the line `set:` of their descriptions).
+        #[arg(long, conflicts_with = "names")]
+        set: Option<String>,
+        /// Which kernel to boot.
+        #[arg(long, default_value = "7.3")]
+        kernel: Series,
+        /// Run strongSwan's own plugin also where a result of the same tests is there.
+        #[arg(long)]
+        fresh: bool,
     },
     /// A shell in the virtual machine on this terminal.
     Shell {
@@ -183,6 +204,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         }
         Command::Lab(LabCommand::Run {
             names,
+            set,
             kernel,
             plugin,
             release,
@@ -190,7 +212,11 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             quiet,
         }) => {
             let names = if names.is_empty() {
-                lab::names(&repo)?
+                scenarios::select(&repo, &[], set.as_deref())?
+                    .into_iter()
+                    .filter(|scenario| scenario.fits(kernel, plugin, release))
+                    .map(|scenario| scenario.name)
+                    .collect()
             } else {
                 names
             };
@@ -199,6 +225,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
                 &cache,
                 &lab::Run {
                     names,
+                    lane: 0,
                     kernel,
                     plugin,
                     release,
@@ -206,16 +233,32 @@ fn dispatch(command: Command) -> Result<ExitCode> {
                     keep,
                 },
             )?;
-            let failed = verdicts.iter().filter(|verdict| !verdict.passed).count();
+            let count = |how| {
+                verdicts
+                    .iter()
+                    .filter(|verdict| verdict.ended == how)
+                    .count()
+            };
+            let failed = count(results::Ended::Failed);
             println!(
-                "{} passed, {failed} failed, 0 skipped",
-                verdicts.len() - failed
+                "{} passed, {failed} failed, {} skipped",
+                count(results::Ended::Passed),
+                count(results::Ended::Limit)
             );
             Ok(if failed == 0 {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::FAILURE
             })
+        }
+        Command::Lab(LabCommand::Compare {
+            names,
+            set,
+            kernel,
+            fresh,
+        }) => {
+            let chosen = scenarios::select(&repo, &names, set.as_deref())?;
+            compare::run(&repo, &cache, &chosen, kernel, fresh)
         }
         Command::Lab(LabCommand::Script {
             file,

@@ -31,6 +31,8 @@ const GUEST: &[&str] = &[
     "libcharon-extra-plugins",
     "libstrongswan-standard-plugins",
     "libstrongswan-extra-plugins",
+    // Certificates of scenarios are made when they run.
+    "strongswan-pki",
     "iproute2",
     "iputils-ping",
     "iputils-arping",
@@ -94,8 +96,8 @@ pub(crate) enum Release {
 impl Release {
     fn entry(self) -> &'static str {
         match self {
-            Self::Trixie => "roots/guest",
-            Self::Sid => "roots/guest-sid",
+            Self::Trixie => "roots/lab",
+            Self::Sid => "roots/lab-sid",
         }
     }
 

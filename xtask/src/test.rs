@@ -2,8 +2,9 @@
 //! `cargo xtask test`: everything that must hold, in the order in which a failure is cheapest to find.
 //!
 //! Owns the order, the table and the count. It runs each step also when an earlier one failed, so that one run shows
-//! all. A step that could not run counts as failed: nothing is passed or skipped because something was missing. It
-//! must not check anything itself.
+//! all. A step that could not run counts as failed: nothing is passed or skipped because something was missing; what a
+//! kernel cannot do, and has said so to the scenario that tried, is counted as skipped and listed. It must not check
+//! anything itself.
 
 use std::{fs, path::Path, process::ExitCode, thread, time::Duration};
 
@@ -11,12 +12,14 @@ use anyhow::{Context, Result};
 
 use crate::{
     cache::Cache,
-    check, dist,
+    check, compare, dist,
     kernels::Series,
     lab::{self, Plugin},
+    lanes::{self, Group},
+    results::Ended,
     roots::Release,
     run::{display, tail},
-    say,
+    say, scenarios,
     setup::{self, Repo},
     vm,
 };
@@ -30,7 +33,18 @@ const SMOKE: &[&str] = &[
     "rekey-child",
     "trap",
     "refused-by-nic",
+    "net2net-cert",
+    "compress",
+    "double-nat",
+    "mobike-virtual-ip",
+    "net2net-xfrmi",
 ];
+
+/// Seconds of the virtual NIC's own checks on one kernel, for the split over the lanes.
+const RAW_CHECKS: u64 = 120;
+
+/// The set whose comparison `--lab` prints.
+const PARITY: &str = "parity";
 
 /// What to run.
 #[derive(Debug)]
@@ -54,6 +68,8 @@ struct Row {
     /// Counted in the sum; a comparison with strongSwan's own plugin is shown but proves nothing about ours.
     counts: bool,
     failures: Vec<String>,
+    /// What was skipped, each with its reason.
+    limits: Vec<String>,
 }
 
 /// Runs what is selected and prints the table.
@@ -83,69 +99,7 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, selection: &Selection) -> Result<E
     if selection.wants("dist") {
         rows.push(timed("dist", || builds(repo, cache)));
     }
-    let all = lab::names(repo)?;
-    let smoke = || {
-        all.iter()
-            .filter(|name| SMOKE.contains(&name.as_str()))
-            .cloned()
-            .collect::<Vec<_>>()
-    };
-    let mut runs = vec![
-        (
-            Series::New,
-            Plugin::KernelFastswan,
-            Release::Trixie,
-            all.clone(),
-        ),
-        (
-            Series::Stable,
-            Plugin::KernelFastswan,
-            Release::Trixie,
-            if selection.full { all.clone() } else { smoke() },
-        ),
-    ];
-    if selection.full {
-        runs.push((
-            Series::New,
-            Plugin::KernelFastswan,
-            Release::Sid,
-            all.clone(),
-        ));
-        runs.extend(
-            Series::ALL.map(|series| (series, Plugin::KernelNetlink, Release::Trixie, all.clone())),
-        );
-    }
-    // Two machines at a time, since one of them mostly waits: the long row of scenarios in one lane, the rest in the
-    // other.
-    let mut lanes: [Vec<Job<'_>>; 2] = [Vec::new(), Vec::new()];
-    if selection.wants("vnic") {
-        for series in Series::ALL {
-            let step = format!("virtual NIC raw checks on {series}");
-            lanes[1].push((step, Box::new(move || raw_checks(repo, cache, series))));
-        }
-    }
-    for (number, (series, plugin, release, names)) in runs.into_iter().enumerate() {
-        let names: Vec<String> = names
-            .into_iter()
-            .filter(|name| selection.wants(name))
-            .collect();
-        if names.is_empty() {
-            continue;
-        }
-        let step = format!(
-            "lab on {series} with {plugin}, strongSwan {}",
-            release.strongswan()
-        );
-        let run = lab::Run {
-            names,
-            kernel: series,
-            plugin,
-            release,
-            verbose: false,
-            keep: false,
-        };
-        lanes[number % 2].push((step, Box::new(move || scenarios(repo, cache, &run))));
-    }
+    let lanes = lab_jobs(repo, cache, selection)?;
     let work = |lane: Vec<Job<'_>>| -> Vec<Row> {
         lane.into_iter()
             .map(|(step, work)| timed(&step, work))
@@ -162,7 +116,116 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, selection: &Selection) -> Result<E
         vec![row]
     }));
     rows.extend(first);
+    if selection.lab {
+        println!("\n{}", compare::table(repo, PARITY)?);
+    }
     Ok(table(&rows))
+}
+
+/// Everything that needs a virtual machine, for two machines at a time (one of them mostly waits).
+fn lab_jobs<'a>(
+    repo: &'a Repo,
+    cache: &'a Cache,
+    selection: &Selection,
+) -> Result<[Vec<Job<'a>>; 2]> {
+    let mut jobs: [Vec<Job<'a>>; 2] = [Vec::new(), Vec::new()];
+    let mut loads = [0, 0];
+    if selection.wants("vnic") {
+        for (lane, series) in Series::ALL.into_iter().enumerate() {
+            let step = format!("virtual NIC raw checks on {series}");
+            jobs[lane].push((step, Box::new(move || raw_checks(repo, cache, series))));
+            loads[lane] += RAW_CHECKS;
+        }
+    }
+    for (lane, group) in lanes::split(groups(repo, selection)?, loads)
+        .into_iter()
+        .enumerate()
+        .flat_map(|(lane, groups)| groups.into_iter().map(move |group| (lane, group)))
+    {
+        let step = format!(
+            "lab on {} with {}, strongSwan {}",
+            group.kernel,
+            group.plugin,
+            group.release.strongswan()
+        );
+        let run = lab::Run {
+            names: group.scenarios.into_iter().map(|one| one.name).collect(),
+            lane,
+            kernel: group.kernel,
+            plugin: group.plugin,
+            release: group.release,
+            verbose: false,
+            keep: false,
+        };
+        jobs[lane].push((step, Box::new(move || scenarios(repo, cache, &run))));
+    }
+    Ok(jobs)
+}
+
+/// Which scenarios run where: ours on the newer kernel with the oldest strongSwan that can, and a smoke set on the older
+/// kernel; with `full` all on both kernels, with strongSwan 6.1.0 too, and with strongSwan's own plugin.
+fn groups(repo: &Repo, selection: &Selection) -> Result<Vec<Group>> {
+    let wanted: Vec<_> = scenarios::select(repo, &[], None)?
+        .into_iter()
+        .filter(|scenario| selection.wants(&scenario.name))
+        .collect();
+    let mut groups = Vec::new();
+    let mut add = |kernel, plugin, release, all: bool, names: Option<&[&str]>| {
+        let scenarios: Vec<_> = wanted
+            .iter()
+            .filter(|one| one.fits(kernel, plugin, release))
+            .filter(|one| all || one.release() == release)
+            .filter(|one| names.is_none_or(|names| names.contains(&one.name.as_str())))
+            .cloned()
+            .collect();
+        if !scenarios.is_empty() {
+            groups.push(Group {
+                kernel,
+                plugin,
+                release,
+                scenarios,
+            });
+        }
+    };
+    let full = selection.full;
+    let smoke = if full { None } else { Some(SMOKE) };
+    add(
+        Series::New,
+        Plugin::KernelFastswan,
+        Release::Trixie,
+        false,
+        None,
+    );
+    add(
+        Series::New,
+        Plugin::KernelFastswan,
+        Release::Sid,
+        full,
+        None,
+    );
+    add(
+        Series::Stable,
+        Plugin::KernelFastswan,
+        Release::Trixie,
+        false,
+        smoke,
+    );
+    if full {
+        for kernel in Series::ALL {
+            for release in [Release::Trixie, Release::Sid] {
+                add(kernel, Plugin::KernelNetlink, release, false, None);
+            }
+        }
+    } else if selection.lab {
+        for release in [Release::Trixie, Release::Sid] {
+            let parity = scenarios::select(repo, &[], Some(PARITY))?;
+            let (kernel, plugin) = (Series::New, Plugin::KernelNetlink);
+            let due = compare::due(repo, &parity, kernel, plugin, release, false)?;
+            let due: Vec<&str> = due.iter().map(String::as_str).collect();
+            add(kernel, plugin, release, false, Some(&due));
+        }
+    }
+    Ok(groups)
 }
 
 /// A step of the table that needs a virtual machine.
@@ -184,6 +247,7 @@ impl Row {
             seconds: 0,
             counts: true,
             failures: Vec::new(),
+            limits: Vec::new(),
         }
     }
 
@@ -396,7 +460,13 @@ fn scenarios(repo: &Repo, cache: &Cache, run: &lab::Run) -> Result<Row> {
     row.counts = run.plugin == Plugin::KernelFastswan;
     for verdict in verdicts {
         let text = format!("{} (see {})", verdict.name, verdict.files.display());
-        row.add(&text, verdict.passed);
+        if verdict.ended == Ended::Limit {
+            row.skipped += 1;
+            row.limits
+                .push(format!("{}: {}", verdict.name, verdict.why));
+        } else {
+            row.add(&text, verdict.passed());
+        }
     }
     Ok(row)
 }
@@ -428,6 +498,12 @@ fn table(rows: &[Row]) -> ExitCode {
         println!("failed in {}:", row.step);
         for failure in &row.failures {
             println!("  {failure}");
+        }
+    }
+    for row in rows.iter().filter(|row| !row.limits.is_empty()) {
+        println!("skipped in {}, the kernel's refusal checked:", row.step);
+        for limit in &row.limits {
+            println!("  {limit}");
         }
     }
     let counted = || rows.iter().filter(|row| row.counts);

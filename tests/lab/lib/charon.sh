@@ -5,6 +5,8 @@
 PLUGINDIR=/usr/lib/ipsec/plugins
 # "HOST" of every charon that was started and not yet stopped.
 RUNNING=""
+# Every host on which this scenario ever started one.
+STARTED=""
 
 # For until_true.
 has_child_sa() { sw "$1" --list-sas | grep -q "$2: .*INSTALLED"; }
@@ -55,7 +57,9 @@ write_strongswan_conf() {
 			}
 		}
 	CONF
-	printf 'swanctl {\n\tload = nonce\n}\n' >>"$dir/strongswan.conf"
+	local plugins=nonce
+	[ ! -e "$dir/swanctl" ] || plugins="nonce pem pkcs1 pkcs8 x509 pubkey curve25519 sha1 sha2 sha3 random"
+	printf 'swanctl {\n\tload = %s\n}\n' "$plugins" >>"$dir/strongswan.conf"
 	[ ! -e "$fragment" ] || echo "include $fragment" >>"$dir/strongswan.conf"
 }
 
@@ -76,9 +80,10 @@ start() {
 			echo $? >"$RUN/$host/exit"
 		) &
 		RUNNING="$RUNNING $host"
+		case " $STARTED " in *" $host "*) ;; *) STARTED="$STARTED $host" ;; esac
 	done
 	for host; do
-		if until_true 20 test -S "$RUN/$host/run/charon.vici" -a -s "$RUN/$host/run/charon.pid"; then
+		if until_true 60 test -S "$RUN/$host/run/charon.vici" -a -s "$RUN/$host/run/charon.pid"; then
 			charon_pid "$host" >"$RUN/$host/pid"
 		else
 			bad "charon on $host did not come up"
@@ -118,7 +123,7 @@ charon_pid() { cat "$RUN/$1/run/charon.pid" 2>/dev/null; }
 sw() {
 	local host=$1 command=$2
 	shift 2
-	STRONGSWAN_CONF=$RUN/$host/strongswan.conf swanctl "$command" --uri "unix://$RUN/$host/run/charon.vici" "$@"
+	STRONGSWAN_CONF=$RUN/$host/strongswan.conf SWANCTL_DIR=$RUN/$host/swanctl swanctl "$command" --uri "unix://$RUN/$host/run/charon.vici" "$@"
 }
 
 # sw_logged HOST FILE ARGUMENTS...: the same, what it says kept in a file of the host.
@@ -130,6 +135,19 @@ sw_logged() {
 
 # initiate HOST CHILD: expects it to come up.
 initiate() { check "$1 brings up $2" sw "$1" --initiate --child "$2" --timeout 20; }
+
+# sa HOST TEXT REGEX: an IKE_SA with its CHILD_SAs, as one line of list-sas --raw, matches.
+sa() { expect "$1: $2" "$3" sw "$1" --list-sas --raw; }
+
+# no_sa HOST TEXT REGEX: none does.
+no_sa() { refute "$1: $2" "$3" sw "$1" --list-sas --raw; }
+
+# becomes HOST REGEX: for until_true: a line of list-sas --raw matches by now.
+becomes() { sw "$1" --list-sas --raw | grep -Eq -- "$2"; }
+
+# logged HOST TEXT REGEX: its log says so; logs, for until_true, whether it does by now.
+logged() { expect "$1: $2" "$3" log "$1"; }
+logs() { log "$1" | grep -Eq -- "$2"; }
 
 # stop HOST...: ends the daemons as an operator does, and judges how they end.
 stop() {

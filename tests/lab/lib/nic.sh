@@ -26,7 +26,7 @@ nic_load() {
 }
 
 # port HOST: its device on the wire.
-port() { case $1 in moon) echo p0 ;; sun) echo p1 ;; esac; }
+port() { case $WIRE:$1 in vnic:sun | veth:sun) echo p1 ;; *) echo p0 ;; esac; }
 
 # nic_file HOST NAME: a debugfs file of the host's port.
 nic_file() { cat "$VNIC_DEBUG/$(port "$1")/$2"; }
@@ -67,7 +67,10 @@ esp_calls() {
 nic_begin() {
 	local host
 	CAPTURES=
-	if [ "$WIRE" = vnic ]; then
+	if [ "$WIRE" = lan ]; then
+		# Every frame between two hosts of the segment passes its bridge once.
+		capture_start inet br0 wire inout
+	elif [ "$WIRE" = vnic ]; then
 		# The NIC encrypts after the stack's own taps: only the device's tap of the wire shows what left.
 		ip -n moon link set p0wire up || bad "the virtual NIC has no tap of the wire"
 		capture_start moon p0wire wire inout
@@ -85,7 +88,9 @@ nic_begin() {
 
 # capture_start HOST DEVICE NAME DIRECTION
 capture_start() {
-	on "$1" tcpdump -i "$2" -Q "$4" -n -p -U -B 16384 -s 200 -w "$OUT/$3.pcap" >"$OUT/$3.txt" 2>&1 &
+	local promiscuous=-p
+	[ "$WIRE" != lan ] || promiscuous=
+	on "$1" tcpdump -i "$2" -Q "$4" -n $promiscuous -U -B 16384 -s 200 -w "$OUT/$3.pcap" >"$OUT/$3.txt" 2>&1 &
 	CAPTURES="$CAPTURES $!"
 	until_true 10 grep -q 'listening on' "$OUT/$3.txt" || bad "tcpdump does not start on $2 of $1"
 }
@@ -110,7 +115,7 @@ wire() {
 # for: what was sent before it was captured before it.
 wire_flush() {
 	WIRE_MARKER=$(wire_packets arp)
-	on moon arping -q -c 1 -w 3 -I p0 192.168.0.2
+	on moon arping -q -c 1 -w 3 -I p0 "$WIRE_NEIGHBOUR"
 	until_true 15 wire_marker_seen || bad "the capture of the wire does not follow"
 }
 
@@ -252,7 +257,7 @@ host_clean() {
 # Dumps for a person, before the daemons are stopped.
 nic_collect() {
 	local host
-	for host in moon sun; do
+	for host in $STARTED; do
 		{
 			echo "# ip xfrm state"
 			xfrm_states "$host" | sed -E 's/(aead [^ ]+|auth[a-z-]* [^ ]+|enc [^ ]+) 0x[0-9a-f]+/\1 (key)/'

@@ -4,10 +4,25 @@
 
 CHECKS=0
 FAILURES=0
+# The text of the first check that failed.
+FIRST_FAILURE=""
+# What the kernel cannot do, if the scenario is about that.
+LIMIT=""
 
 note() { echo "     $*"; }
 ok() { CHECKS=$((CHECKS + 1)); echo "  ok   $*"; }
-bad() { CHECKS=$((CHECKS + 1)); FAILURES=$((FAILURES + 1)); echo "  FAIL $*"; }
+bad() {
+	CHECKS=$((CHECKS + 1))
+	FAILURES=$((FAILURES + 1))
+	[ -n "$FIRST_FAILURE" ] || FIRST_FAILURE=$(echo "$*" | tr '\n' ' ')
+	echo "  FAIL $*"
+}
+
+# limit TEXT: what the scenario is about cannot be had from this kernel. The scenario must have checked the refusal.
+limit() {
+	LIMIT=$1
+	note "not on this kernel: $1"
+}
 
 # check TEXT COMMAND...: the command succeeds.
 check() {

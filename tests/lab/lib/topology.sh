@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Hosts and wires. Owns namespaces, devices, addresses and static routes of the lab's one topology; scenarios call
-# `topology`, the runner calls `topology_down`. It must not start daemons.
+# Hosts and wires. Owns namespaces, devices, addresses and static routes of the lab's smallest topology; scenarios call
+# `topology` (segment.sh has a bigger one), the runner calls `topology_down`. It must not start daemons.
 #
 #      10.1.0.10        10.1.0.1  192.168.0.1   192.168.0.2  10.2.0.1        10.2.0.10
 #      10.1.1.10        10.1.1.1                             10.2.1.1        10.2.1.10
@@ -11,7 +11,8 @@
 # virtual NIC ("vnic") or of a veth pair ("veth", a device without ESP offload). The gateways have plain routes to
 # each other's networks, so that a packet no policy takes would be forwarded in clear and seen.
 
-HOSTS="alice moon sun bob"
+# Every namespace of the scenario's topology.
+HOSTS=""
 
 # on HOST COMMAND...: in that host's network.
 on() {
@@ -24,16 +25,8 @@ on() {
 topology() {
 	local host pings
 	WIRE=${1:-vnic}
-	for host in $HOSTS; do echo "netns add $host"; done | ip -batch - || bad "namespaces cannot be made"
-	for host in $HOSTS; do
-		# Duplicate address detection would only delay the first packet.
-		on "$host" sh -c 'cd /proc/sys/net
-			echo 1 >ipv4/ip_forward; echo 1 >ipv6/conf/all/forwarding
-			for conf in all default; do
-				echo 0 >ipv4/conf/$conf/rp_filter; echo 0 >ipv4/conf/$conf/send_redirects
-				echo 0 >ipv6/conf/$conf/accept_dad
-			done'
-	done
+	WIRE_NEIGHBOUR=192.168.0.2
+	namespaces alice moon sun bob
 	ip -n moon link add p0 type "$WIRE" peer name p1 && ip -n moon link set p1 netns sun ||
 		bad "the wire between moon and sun cannot be made ($WIRE)"
 	ip -n alice link add eth0 type veth peer name lan netns moon
@@ -48,6 +41,22 @@ topology() {
 	on moon ping -q -c 1 -W 3 fd00::2 >/dev/null 2>&1 && wait $pings ||
 		bad "moon does not reach sun before anything is protected"
 	nic_begin
+}
+
+# namespaces HOST...: makes them and remembers them in HOSTS.
+namespaces() {
+	local host
+	HOSTS="$*"
+	for host in $HOSTS; do echo "netns add $host"; done | ip -batch - || bad "namespaces cannot be made"
+	for host in $HOSTS; do
+		# Duplicate address detection would only delay the first packet.
+		on "$host" sh -c 'cd /proc/sys/net
+			echo 1 >ipv4/ip_forward; echo 1 >ipv6/conf/all/forwarding
+			for conf in all default; do
+				echo 0 >ipv4/conf/$conf/rp_filter; echo 0 >ipv4/conf/$conf/send_redirects
+				echo 0 >ipv6/conf/$conf/accept_dad
+			done'
+	done
 }
 
 # addresses DEVICE PREFIX HOSTPART: of a device on a LAN, and brings it up.

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Traffic through the tunnel. Owns pings and their count; scenarios call it. It must not judge who encrypts: nic.sh does.
 
+# Processes that serve.
+SERVERS=
+
 # reaches HOST ADDRESS [COUNT]
 reaches() {
 	local out
@@ -66,4 +69,32 @@ tcp_through() {
 		bad "TCP from $from to $to: ${got:-0} of $bytes bytes arrived unchanged"
 	fi
 	rm -f "/tmp/tcp.got" /tmp/tcp.sent
+}
+
+# serve HOST PORT: answers a TCP connection with the host's name.
+serve() {
+	on "$1" socat "TCP4-LISTEN:$2,reuseaddr,fork" "SYSTEM:echo $1" >/dev/null 2>&1 &
+	SERVERS="$SERVERS $!"
+	until_true 5 serving "$1" "$2" || bad "nothing listens on port $2 of $1"
+}
+
+serving() { [ -n "$(on "$1" ss -Hltn "( sport = $2 )")" ]; }
+
+# answers HOST ADDRESS PORT NAME [SOCAT OPTIONS]: a TCP connection is answered by the host of that name.
+answers() {
+	local got
+	got=$(on "$1" timeout 10 socat -u "TCP4:$2:$3,connect-timeout=5${5:+,$5}" - 2>&1)
+	same "$1 talks to $4 at $2 port $3" "$4" "$got"
+}
+
+# silent HOST ADDRESS PORT: no connection comes up.
+silent() {
+	local got
+	got=$(on "$1" timeout 4 socat -u "TCP4:$2:$3,connect-timeout=2" - 2>/dev/null)
+	same "$1 gets no connection to $2 port $3" "" "$got"
+}
+
+servers_stop() {
+	[ -z "$SERVERS" ] || kill $SERVERS 2>/dev/null
+	SERVERS=
 }

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Both plugins in one table.
+//!
+//! Owns the order (strongSwan's own plugin first, ours second), the reuse of a result of the same tests, and the table
+//! in text and in Markdown. `cargo xtask lab compare`, test and the writer of pages call it. It must not run checks of
+//! its own: a cell is what the scenario itself reported.
+
+use std::{fmt::Write as _, process::ExitCode};
+
+use anyhow::Result;
+
+use crate::{
+    cache::Cache,
+    kernels::Series,
+    lab::{self, Plugin},
+    results::{Ended, Verdict},
+    roots::Release,
+    scenarios::{self, Scenario},
+    setup::Repo,
+};
+
+/// The plugins in the order of the columns.
+const COLUMNS: [Plugin; 2] = [Plugin::KernelNetlink, Plugin::KernelFastswan];
+
+/// Runs both columns and prints the table; it fails if a scenario of ours failed.
+pub(crate) fn run(
+    repo: &Repo,
+    cache: &Cache,
+    chosen: &[Scenario],
+    kernel: Series,
+    fresh: bool,
+) -> Result<ExitCode> {
+    for plugin in COLUMNS {
+        for release in [Release::Trixie, Release::Sid] {
+            let names = due(repo, chosen, kernel, plugin, release, fresh)?;
+            if names.is_empty() {
+                continue;
+            }
+            let run = lab::Run {
+                names,
+                lane: 0,
+                kernel,
+                plugin,
+                release,
+                verbose: false,
+                keep: false,
+            };
+            lab::run(repo, cache, &run)?;
+        }
+    }
+    let rows = rows(repo, chosen, kernel);
+    println!("\n{}", text(&rows));
+    let failed = rows
+        .iter()
+        .filter(|row| {
+            row.scenario
+                .fits(kernel, Plugin::KernelFastswan, row.scenario.release())
+        })
+        .any(|row| {
+            row.results[1]
+                .as_ref()
+                .is_none_or(|verdict| !verdict.passed())
+        });
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// Names of the scenarios that must run with `plugin` in the guest of `release`: all with ours, and with strongSwan's
+/// own those that have no result of the same tests.
+pub(crate) fn due(
+    repo: &Repo,
+    chosen: &[Scenario],
+    kernel: Series,
+    plugin: Plugin,
+    release: Release,
+    fresh: bool,
+) -> Result<Vec<String>> {
+    let folder = lab::results(repo, kernel, plugin, release);
+    let mut names = Vec::new();
+    for scenario in chosen
+        .iter()
+        .filter(|scenario| scenario.release() == release && scenario.fits(kernel, plugin, release))
+    {
+        let name = &scenario.name;
+        let reusable = plugin == Plugin::KernelNetlink && !fresh && {
+            let key = scenarios::tests_key(repo, name)?;
+            Verdict::read(&folder.join(name), Some(&key)).is_some()
+        };
+        if !reusable {
+            names.push(name.clone());
+        }
+    }
+    Ok(names)
+}
+
+/// One line of the table.
+#[derive(Debug)]
+struct Row {
+    scenario: Scenario,
+    /// In the order of `COLUMNS`; none where the scenario did not run.
+    results: [Option<Verdict>; 2],
+}
+
+fn rows(repo: &Repo, chosen: &[Scenario], kernel: Series) -> Vec<Row> {
+    chosen
+        .iter()
+        .map(|scenario| Row {
+            scenario: scenario.clone(),
+            results: COLUMNS.map(|plugin| {
+                let release = scenario.release();
+                let folder = lab::results(repo, kernel, plugin, release).join(&scenario.name);
+                Verdict::read(&folder, None)
+            }),
+        })
+        .collect()
+}
+
+/// What a cell says.
+fn cell(scenario: &Scenario, plugin: Plugin, result: Option<&Verdict>) -> String {
+    if scenario.plugin.is_some_and(|only| only != plugin) {
+        return "-".to_owned();
+    }
+    match result {
+        None => "not run".to_owned(),
+        Some(verdict) => match verdict.ended {
+            Ended::Passed => format!("passed ({} checks)", verdict.checks),
+            Ended::Limit => format!("not on this kernel: {}", verdict.why),
+            Ended::Failed => format!(
+                "FAILED ({} of {}): {}",
+                verdict.failures, verdict.checks, verdict.why
+            ),
+        },
+    }
+}
+
+fn cells(row: &Row) -> [String; 2] {
+    [0, 1].map(|column| cell(&row.scenario, COLUMNS[column], row.results[column].as_ref()))
+}
+
+/// The table for a terminal.
+fn text(rows: &[Row]) -> String {
+    let width = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0).max(14);
+    let name = width(&mut rows.iter().map(|row| row.scenario.name.chars().count()));
+    let shows = width(&mut rows.iter().map(|row| row.scenario.shows.chars().count()));
+    let first = width(&mut rows.iter().map(|row| cells(row)[0].chars().count()));
+    let mut out = format!(
+        "{:name$} | {:shows$} | {:first$} | {}\n",
+        "scenario", "what it shows", COLUMNS[0], COLUMNS[1]
+    );
+    for row in rows {
+        let [netlink, ours] = cells(row);
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            out,
+            "{:name$} | {:shows$} | {netlink:first$} | {ours}",
+            row.scenario.name, row.scenario.shows
+        );
+    }
+    out
+}
+
+/// The table as Markdown.
+fn markdown(rows: &[Row]) -> String {
+    let mut out = format!(
+        "| scenario | what it shows | {} | {} |\n|---|---|---|---|\n",
+        COLUMNS[0], COLUMNS[1]
+    );
+    for row in rows {
+        let [netlink, ours] = cells(row).map(|cell| cell.replace('|', "\\|"));
+        let strongswan = match row.scenario.release() {
+            Release::Trixie => String::new(),
+            other => format!(" (strongSwan {})", other.strongswan()),
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            out,
+            "| {}{strongswan} | {} | {netlink} | {ours} |",
+            row.scenario.name,
+            row.scenario.shows.replace('|', "\\|")
+        );
+    }
+    out
+}
+
+/// The table of a set from the results that are there, for a page under docs/.
+#[allow(dead_code, reason = "the writer of pages calls it")]
+pub(crate) fn section(repo: &Repo, set: &str) -> Result<String> {
+    let chosen = scenarios::select(repo, &[], Some(set))?;
+    Ok(markdown(&rows(repo, &chosen, Series::New)))
+}
+
+/// The table of a set from the results that are there, for a terminal.
+pub(crate) fn table(repo: &Repo, set: &str) -> Result<String> {
+    let chosen = scenarios::select(repo, &[], Some(set))?;
+    Ok(text(&rows(repo, &chosen, Series::New)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Row, markdown, text};
+    use crate::{lab::Plugin, results::Verdict, scenarios::Scenario};
+
+    fn row(only: Option<Plugin>, netlink: Option<&str>, ours: Option<&str>) -> Row {
+        let read = |line: &str| Verdict::parse(line, Path::new("/r"));
+        Row {
+            scenario: Scenario {
+                name: "trap".to_owned(),
+                set: "parity".to_owned(),
+                needs: None,
+                kernel: None,
+                plugin: only,
+                shows: "A trap works.".to_owned(),
+                seconds: 5,
+            },
+            results: [netlink.map(read), ours.map(read)],
+        }
+    }
+
+    #[test]
+    fn every_way_to_end_has_its_words() {
+        let rows = [
+            row(
+                None,
+                Some("trap PASS 5 20 0"),
+                Some("trap FAIL 5 20 2 no acquire | seen"),
+            ),
+            row(None, Some("trap LIMIT 5 3 0 mode 4 is refused"), None),
+            row(Some(Plugin::KernelFastswan), None, Some("trap PASS 5 7 0")),
+        ];
+        let lines: Vec<String> = markdown(&rows).lines().map(str::to_owned).collect();
+        assert_eq!(
+            lines[2..],
+            [
+                "| trap | A trap works. | passed (20 checks) | FAILED (2 of 20): no acquire \\| seen |",
+                "| trap | A trap works. | not on this kernel: mode 4 is refused | not run |",
+                "| trap | A trap works. | - | passed (7 checks) |",
+            ]
+        );
+        assert!(text(&rows).contains("| FAILED (2 of 20): no acquire | seen"));
+    }
+}
