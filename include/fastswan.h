@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 /** Changed whenever a struct or a function below changes; the core refuses another number. */
-#define FASTSWAN_CONTRACT 1
+#define FASTSWAN_CONTRACT 2
 
 /** Results of the methods; the shim maps them to status_t. */
 enum {
@@ -287,6 +287,17 @@ struct fs_migrate {
 	struct fs_addr remote;
 };
 
+/** one CHILD_SA of a loaded connection; everything is borrowed for the call */
+struct fs_child {
+	const char *connection;
+	const char *name;
+	/** set by the user; 0 if charon chooses one */
+	uint32_t reqid;
+	uint8_t hw_offload;
+	uint8_t mode;
+	uint8_t reserved[2];
+};
+
 /**
  * What the core asks of charon. The shim fills it once; all functions may be called from any
  * thread, but none while the core holds a lock of its own.
@@ -343,6 +354,12 @@ struct fs_host {
 	bool (*watch)(int fd, uint64_t token);
 	/** waits for a call of readable that is under way; must not be made from one */
 	void (*unwatch)(int fd);
+
+	/** charon->backends: calls each, on this thread, for every CHILD_SA of every loaded connection
+	 *  until it returns false. charon holds a lock of its own meanwhile. context is each's */
+	void (*children)(bool (*each)(void *context, const struct fs_child *child), void *context);
+	/** the user and group that charon gives its own sockets to (charon.user, charon.group) */
+	void (*socket_owner)(uint32_t *uid, uint32_t *gid);
 };
 
 /** One instance of the core. */
@@ -404,7 +421,8 @@ _Static_assert(sizeof(struct fs_policy) == 80, "fs_policy");
 _Static_assert(sizeof(struct fs_usage) == 24, "fs_usage");
 _Static_assert(sizeof(struct fs_acquire) == 112, "fs_acquire");
 _Static_assert(sizeof(struct fs_migrate) == 128, "fs_migrate");
-_Static_assert(sizeof(struct fs_host) == 136, "fs_host");
+_Static_assert(sizeof(struct fs_child) == 24, "fs_child");
+_Static_assert(sizeof(struct fs_host) == 152, "fs_host");
 _Static_assert(sizeof(struct fs_ops) == 152, "fs_ops");
 #endif
 

@@ -10,7 +10,9 @@ use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::sync::Weak;
 
-use crate::model::{Addr, AlgorithmKind, Direction, Prefix, Proto, Spi, TrafficSelector};
+use crate::model::{
+    Addr, AlgorithmKind, Direction, Mode, Offload, Prefix, Proto, Spi, TrafficSelector,
+};
 
 /// An acquire: the kernel wants an SA for a packet (`XFRM_MSG_ACQUIRE`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +74,21 @@ pub enum RouteResult {
     Failed,
 }
 
+/// A CHILD_SA of a loaded connection, as configured. vici does not report `hw_offload`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfiguredChild {
+    /// Connection.
+    pub connection: String,
+    /// CHILD_SA.
+    pub name: String,
+    /// What is asked for; `None` if charon knows a mode that we do not.
+    pub offload: Option<Offload>,
+    /// Mode; `None` for shunts.
+    pub mode: Option<Mode>,
+    /// reqid that the user set, 0 = none.
+    pub reqid: u32,
+}
+
 /// Something that wants to be called when a file descriptor is readable.
 pub trait Readable: Send + Sync {
     /// Reads what is there and returns; `false` ends the watching.
@@ -120,4 +137,15 @@ pub trait Host: Send + Sync {
     fn watch(&self, fd: RawFd, target: Weak<dyn Readable>) -> bool;
     /// Ends the watching; waits for a call that is under way, so it must not be made from one.
     fn unwatch(&self, fd: RawFd);
+
+    /// Hands over the CHILD_SAs of all loaded connections until `each` returns false. charon holds a
+    /// lock meanwhile, so `each` must do no more than take them in.
+    fn children(&self, each: &mut dyn FnMut(ConfiguredChild) -> bool) {
+        // For fakes that have no connections.
+        let _ = each;
+    }
+    /// User and group that charon gives its own sockets to.
+    fn socket_owner(&self) -> Option<(u32, u32)> {
+        None
+    }
 }

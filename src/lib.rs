@@ -10,6 +10,7 @@
 //! * [`sad`], [`spd`], [`offload`]: what is installed, and what may be; no I/O
 //! * [`nic`]: devices, their features, routes and neighbours
 //! * [`xfrm`]: messages and the socket
+//! * [`status`]: what the plugin tells
 //! * [`model`], [`host`], [`error`], [`config`]: words, questions to charon, failures, settings
 //!
 //! Invariants, each with a test that fails when it is broken: one CHILD_SA is one unit on one
@@ -27,4 +28,5 @@ pub mod nic;
 pub mod offload;
 pub mod sad;
 pub mod spd;
+pub mod status;
 pub mod xfrm;

@@ -130,3 +130,50 @@ struct fs_chunk fastswan_from_label(sec_label_t *label)
 	}
 	return fastswan_from_chunk(label->get_encoding(label));
 }
+
+/*
+ * see header file
+ */
+uint8_t fastswan_from_mode(ipsec_mode_t mode)
+{
+	switch (mode)
+	{
+		case MODE_NONE:
+			return FS_MODE_NONE;
+		case MODE_TRANSPORT:
+			return FS_MODE_TRANSPORT;
+		case MODE_TUNNEL:
+			return FS_MODE_TUNNEL;
+		case MODE_BEET:
+			return FS_MODE_BEET;
+		case MODE_PASS:
+			return FS_MODE_PASS;
+		case MODE_DROP:
+			return FS_MODE_DROP;
+#ifdef FASTSWAN_HAVE_MODE_IPTFS
+		case MODE_IPTFS:
+			return FS_MODE_IPTFS;
+#endif
+	}
+	/* refused by the core */
+	return UINT8_MAX;
+}
+
+/*
+ * see header file
+ */
+uint8_t fastswan_from_offload(hw_offload_t offload)
+{
+	switch (offload)
+	{
+		case HW_OFFLOAD_NO:
+			return FS_OFFLOAD_NO;
+		case HW_OFFLOAD_CRYPTO:
+			return FS_OFFLOAD_CRYPTO;
+		case HW_OFFLOAD_PACKET:
+			return FS_OFFLOAD_PACKET;
+		case HW_OFFLOAD_AUTO:
+			return FS_OFFLOAD_AUTO;
+	}
+	return UINT8_MAX;
+}

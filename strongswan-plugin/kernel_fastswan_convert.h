@@ -18,6 +18,7 @@
 #include <networking/host.h>
 #include <selectors/traffic_selector.h>
 #include <selectors/sec_label.h>
+#include <ipsec/ipsec_types.h>
 
 #include <fastswan.h>
 
@@ -68,5 +69,21 @@ struct fs_chunk fastswan_from_chunk(chunk_t chunk);
  * @return				borrowed bytes, none if there is no label
  */
 struct fs_chunk fastswan_from_label(sec_label_t *label);
+
+/**
+ * Convert a mode.
+ *
+ * @param mode			mode
+ * @return				FS_MODE_*, UINT8_MAX for one that is not known
+ */
+uint8_t fastswan_from_mode(ipsec_mode_t mode);
+
+/**
+ * Convert what is asked for.
+ *
+ * @param offload		hw_offload of a CHILD_SA
+ * @return				FS_OFFLOAD_*, UINT8_MAX for one that is not known
+ */
+uint8_t fastswan_from_offload(hw_offload_t offload);
 
 #endif /** KERNEL_FASTSWAN_CONVERT_H_ @}*/

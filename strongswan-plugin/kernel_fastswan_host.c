@@ -443,6 +443,50 @@ static void host_unwatch(int fd)
 	lib->watcher->remove(lib->watcher, fd);
 }
 
+/**
+ * Enumerate the CHILD_SAs of all loaded connections.
+ */
+static void host_children(bool (*each)(void *context,
+									   const struct fs_child *child),
+						  void *context)
+{
+	enumerator_t *peers, *children;
+	peer_cfg_t *peer;
+	child_cfg_t *cfg;
+	bool more = TRUE;
+
+	/* without anything to match this lists all */
+	peers = charon->backends->create_peer_cfg_enumerator(charon->backends,
+												NULL, NULL, NULL, NULL, IKE_ANY);
+	while (more && peers->enumerate(peers, &peer))
+	{
+		children = peer->create_child_cfg_enumerator(peer);
+		while (more && children->enumerate(children, &cfg))
+		{
+			struct fs_child child = {
+				.connection = peer->get_name(peer),
+				.name = cfg->get_name(cfg),
+				.reqid = cfg->get_reqid(cfg),
+				.hw_offload = fastswan_from_offload(cfg->get_hw_offload(cfg)),
+				.mode = fastswan_from_mode(cfg->get_mode(cfg)),
+			};
+
+			more = each(context, &child);
+		}
+		children->destroy(children);
+	}
+	peers->destroy(peers);
+}
+
+/**
+ * The owner of charon's own sockets.
+ */
+static void host_socket_owner(uint32_t *uid, uint32_t *gid)
+{
+	*uid = lib->caps->get_uid(lib->caps);
+	*gid = lib->caps->get_gid(lib->caps);
+}
+
 /*
  * see header file
  */
@@ -468,5 +512,7 @@ void fastswan_host_init(struct fs_host *host, const struct fs_ops *ops)
 		.lookup_algorithm = host_lookup_algorithm,
 		.watch = host_watch,
 		.unwatch = host_unwatch,
+		.children = host_children,
+		.socket_owner = host_socket_owner,
 	};
 }

@@ -83,35 +83,6 @@ static status_t to_status(int32_t result)
 }
 
 /**
- * Convert a mode. The numbers of later versions follow those of earlier ones,
- * but that is for the compiler to know.
- */
-static uint8_t from_mode(ipsec_mode_t mode)
-{
-	switch (mode)
-	{
-		case MODE_NONE:
-			return FS_MODE_NONE;
-		case MODE_TRANSPORT:
-			return FS_MODE_TRANSPORT;
-		case MODE_TUNNEL:
-			return FS_MODE_TUNNEL;
-		case MODE_BEET:
-			return FS_MODE_BEET;
-		case MODE_PASS:
-			return FS_MODE_PASS;
-		case MODE_DROP:
-			return FS_MODE_DROP;
-#ifdef FASTSWAN_HAVE_MODE_IPTFS
-		case MODE_IPTFS:
-			return FS_MODE_IPTFS;
-#endif
-	}
-	/* refused by the core */
-	return UINT8_MAX;
-}
-
-/**
  * Convert a direction.
  */
 static uint8_t from_dir(policy_dir_t dir)
@@ -160,25 +131,6 @@ static uint8_t from_prio(policy_priority_t prio)
 			return FS_PRIO_ROUTED;
 		case POLICY_PRIORITY_FALLBACK:
 			return FS_PRIO_FALLBACK;
-	}
-	return UINT8_MAX;
-}
-
-/**
- * Convert what is asked for.
- */
-static uint8_t from_offload(hw_offload_t offload)
-{
-	switch (offload)
-	{
-		case HW_OFFLOAD_NO:
-			return FS_OFFLOAD_NO;
-		case HW_OFFLOAD_CRYPTO:
-			return FS_OFFLOAD_CRYPTO;
-		case HW_OFFLOAD_PACKET:
-			return FS_OFFLOAD_PACKET;
-		case HW_OFFLOAD_AUTO:
-			return FS_OFFLOAD_AUTO;
 	}
 	return UINT8_MAX;
 }
@@ -413,7 +365,7 @@ static struct fs_policy *from_policy(kernel_ipsec_manage_policy_t *data,
 		.manual_prio = data->manual_prio,
 		.type = from_type(data->type),
 		.prio = from_prio(data->prio),
-		.hw_offload = from_offload(data->hw_offload),
+		.hw_offload = fastswan_from_offload(data->hw_offload),
 #ifdef FASTSWAN_HAVE_POLICY_PCPU_ACQUIRES
 		.pcpu_acquires = data->pcpu_acquires,
 #endif
@@ -423,7 +375,7 @@ static struct fs_policy *from_policy(kernel_ipsec_manage_policy_t *data,
 	};
 	if (data->sa)
 	{
-		flat->mode = from_mode(data->sa->mode);
+		flat->mode = fastswan_from_mode(data->sa->mode);
 		flat->reqid = data->sa->reqid;
 		flat->policy_count = data->sa->policy_count;
 		flat->esp = data->sa->esp.use;
@@ -521,8 +473,8 @@ METHOD(kernel_ipsec_t, add_sa, status_t,
 		.int_alg = data->int_alg,
 		.ipcomp = data->ipcomp,
 		.cpi = ntohs(data->cpi),
-		.mode = from_mode(data->mode),
-		.hw_offload = from_offload(data->hw_offload),
+		.mode = fastswan_from_mode(data->mode),
+		.hw_offload = fastswan_from_offload(data->hw_offload),
 		.copy_dscp = from_dscp(data->copy_dscp),
 		.encap = data->encap,
 		.esn = data->esn,

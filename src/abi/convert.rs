@@ -221,7 +221,7 @@ fn lifetime(raw: &c::fs_lifetime) -> Lifetime {
 }
 
 /// Mode of an SA; `None` for "no mode".
-fn mode(number: u8) -> Result<Option<Mode>> {
+pub(super) fn mode(number: u8) -> Result<Option<Mode>> {
     match u32::from(number) {
         c::FS_MODE_NONE | c::FS_MODE_PASS | c::FS_MODE_DROP => Ok(None),
         c::FS_MODE_TRANSPORT => Ok(Some(Mode::Transport)),
@@ -232,7 +232,7 @@ fn mode(number: u8) -> Result<Option<Mode>> {
     }
 }
 
-fn offload(number: u8) -> Result<Offload> {
+pub(super) fn offload(number: u8) -> Result<Offload> {
     match u32::from(number) {
         c::FS_OFFLOAD_NO => Ok(Offload::No),
         c::FS_OFFLOAD_CRYPTO => Ok(Offload::Crypto),

@@ -5,17 +5,17 @@
 //! `entry::create`, called by everything below. Must not hold a lock across a call, and must not
 //! believe what comes back: names are searched for their NUL within their buffer, families checked.
 
-use std::ffi::{CString, c_char};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Weak};
 
 use super::c;
 use super::convert;
-use super::guard::Poison;
+use super::guard::{Poison, guarded};
 use super::hostlog::LogFunction;
 use super::watch::{self, Removed};
-use crate::host::{Acquire, Host, HostRoute, Migrate, Readable, RouteResult};
+use crate::host::{Acquire, ConfiguredChild, Host, HostRoute, Migrate, Readable, RouteResult};
 use crate::model::{Addr, AlgorithmKind, Proto, Spi, TrafficSelector, family_of};
 
 /// Longest setting that is read; interface lists are the longest there are.
@@ -55,6 +55,11 @@ struct Functions {
     lookup_algorithm: unsafe extern "C" fn(u16, u16, *mut u16, *mut c_char) -> bool,
     watch: unsafe extern "C" fn(i32, u64) -> bool,
     unwatch: unsafe extern "C" fn(i32),
+    children: unsafe extern "C" fn(
+        Option<unsafe extern "C" fn(*mut c_void, *const c::fs_child) -> bool>,
+        *mut c_void,
+    ),
+    socket_owner: unsafe extern "C" fn(*mut u32, *mut u32),
 }
 
 /// charon, as one instance of the core sees it.
@@ -84,6 +89,8 @@ impl CharonHost {
                 lookup_algorithm: host.lookup_algorithm.ok_or("lookup_algorithm")?,
                 watch: host.watch.ok_or("watch")?,
                 unwatch: host.unwatch.ok_or("unwatch")?,
+                children: host.children.ok_or("children")?,
+                socket_owner: host.socket_owner.ok_or("socket_owner")?,
             },
             poison: Arc::default(),
         })
@@ -319,6 +326,49 @@ impl Host for CharonHost {
             unsafe { (self.functions.unwatch)(fd) }
         }
     }
+
+    fn children(&self, mut each: &mut dyn FnMut(ConfiguredChild) -> bool) {
+        let context: *mut &mut dyn FnMut(ConfiguredChild) -> bool = &raw mut each;
+        // SAFETY: take_child is what the context is for; both are used during the call only.
+        unsafe { (self.functions.children)(Some(take_child), context.cast()) }
+    }
+
+    fn socket_owner(&self) -> Option<(u32, u32)> {
+        let (mut uid, mut gid) = (0, 0);
+        // SAFETY: Both may be written and outlive the call.
+        unsafe { (self.functions.socket_owner)(&raw mut uid, &raw mut gid) }
+        Some((uid, gid))
+    }
+}
+
+/// Takes in one configured CHILD_SA. A panic ends the enumeration, and does not reach charon, which
+/// holds a lock.
+unsafe extern "C" fn take_child(context: *mut c_void, child: *const c::fs_child) -> bool {
+    guarded("children", None, || {
+        // SAFETY: The context is the one that Host::children below passed, which waits for this
+        // call, and nobody else has it.
+        let each = unsafe { &mut *context.cast::<&mut dyn FnMut(ConfiguredChild) -> bool>() };
+        // SAFETY: The shim hands over one child that it keeps for the call, or NULL.
+        let Some(child) = (unsafe { child.as_ref() }) else {
+            return false;
+        };
+        let name = |text: *const c_char| {
+            if text.is_null() {
+                return String::new();
+            }
+            // SAFETY: It is terminated, and borrowed for the call.
+            unsafe { CStr::from_ptr(text) }
+                .to_string_lossy()
+                .into_owned()
+        };
+        each(ConfiguredChild {
+            connection: name(child.connection),
+            name: name(child.name),
+            offload: convert::offload(child.hw_offload).ok(),
+            mode: convert::mode(child.mode).ok().flatten(),
+            reqid: child.reqid,
+        })
+    })
 }
 
 fn pointer(addr: Option<&c::fs_addr>) -> *const c::fs_addr {

@@ -1,45 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! `auto` after a refusal: the whole unit goes to a lower mode, or nothing does.
+//! `auto` after a refusal: a whole generation goes to a lower mode, or nothing does.
 //!
-//! Owns the move of what is installed already. Called by `device.rs`, `sa.rs` and `policy.rs` when
-//! a rule or the driver refuses one object of a unit. The caller must not hold a turn: the unit's
-//! policies are visited one by one.
+//! Owns the move of what is installed already. Called by `place.rs`, `sa.rs` and `policy.rs` when a
+//! rule or the driver refuses one object of a unit, within the unit's turn and without the turn of a
+//! policy: the unit's policies are visited one by one.
 
-use crate::error::{Error, Result};
-use crate::model::{Offload, Placement};
-use crate::offload::Refusal;
-use crate::sad::SaRecord;
+use crate::error::{Error, KernelError, Result};
+use crate::model::{Placement, Proto};
+use crate::offload::{Cause, Refusal};
 use crate::xfrm::SaMove;
 
 use super::Core;
 use super::device::{Question, mode_of};
+use super::place::no_lower_mode;
+use super::units::{Member, SaName, UnitTurn};
+
+/// What was refused, and so which generation it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Newcomer {
+    /// The first SA of a generation.
+    Inbound,
+    /// The second one, of the CHILD_SA with this name.
+    Outbound(String),
+    /// A policy, with the SA it names unless it is a trap's.
+    Policy(Option<SaName>),
+}
 
 impl Core {
-    /// Moves a unit down from `from`. An SA that has carried packets cannot be moved, since only the
-    /// NIC knows its sequence number: the object that was refused fails then, and the unit stays
-    /// whole where it is.
+    /// Moves the newcomer's generation down from `from` and has the next ones follow; older ones stay
+    /// where they are until they are closed. An SA that has carried packets cannot be moved, since
+    /// only the NIC knows its sequence number: the newcomer fails then, and charon rekeys into the
+    /// lower mode.
     pub(super) fn lower(
         &self,
+        turn: &UnitTurn<'_>,
         question: &Question<'_>,
         from: Placement,
         why: &Refusal,
-    ) -> Result<()> {
+        newcomer: &Newcomer,
+    ) -> Result<Placement> {
         let Some(next) = mode_of(from).next() else {
-            return Err(Error::Refused {
-                reason: why.reason.clone(),
-                remedy: why.remedy.to_owned(),
-            });
+            return Err(no_lower_mode(why));
         };
         log::info!(
             "HW offload auto for {}: no {from} offload: {why}",
             question.name
         );
-        let to = self.decide(question, next)?;
-        let sas = self
-            .sad
-            .select(|record| record.reqid == question.reqid && record.placement == from);
         // What somebody demanded in packet mode stays there, whoever shares its reqid.
-        if from.is_packet() && self.packet_is_demanded(question.reqid, &sas) {
+        if from.is_packet() && turn.view(|unit| unit.packet_is_demanded()) {
             return Err(Error::Refused {
                 reason: format!(
                     "{}, and reqid {} is shared with a CHILD_SA that has hw_offload = packet",
@@ -49,69 +57,129 @@ impl Core {
                     .to_owned(),
             });
         }
+        let to = self.decide(question, next)?.placement;
+        // A reason that passes at one step makes the whole worth another try.
+        let cause = match (from.is_packet(), turn.view(|unit| unit.cause)) {
+            (false, Some(earlier)) if earlier != Cause::Rule => earlier,
+            _ => why.cause,
+        };
+        let generation = turn.view(|unit| match newcomer {
+            Newcomer::Inbound | Newcomer::Policy(None) => Vec::new(),
+            Newcomer::Outbound(child) => unit
+                .awaits_outbound(child)
+                .map(|name| unit.generation(name))
+                .unwrap_or_default(),
+            Newcomer::Policy(Some(name)) => unit.generation(*name),
+        });
+        let live = self.live(&generation, from)?;
+        if from.is_packet()
+            && let Some((used, _)) = live.iter().find(|(_, used)| *used)
+        {
+            turn.change(|unit| (unit.next, unit.cause) = (Some(to), Some(cause)));
+            return Err(self.must_be_rekeyed(used, &generation, newcomer, why));
+        }
+        for (member, _) in &live {
+            self.move_member(turn, member, to);
+        }
+        turn.change(|unit| {
+            (unit.next, unit.cause) = (Some(to), Some(cause));
+        });
+        self.settle(turn)?;
+        Ok(to)
+    }
+
+    /// Those of a generation that are at `from` and still in the kernel, and whether they may have
+    /// carried packets.
+    fn live<'a>(
+        &self,
+        generation: &'a [Member],
+        from: Placement,
+    ) -> Result<Vec<(&'a Member, bool)>> {
         let mut live = Vec::new();
-        for record in &sas {
-            match self.kernel.get_sa(&record.id.key(), record.id.src.ip) {
+        for member in generation.iter().filter(|sa| sa.placement == from) {
+            match self.kernel.get_sa(&member.key, member.src) {
                 // Flushed with its device, or expired: nothing is left to be moved.
-                Err(error) if error.errno == libc::ESRCH => continue,
+                Err(error) if error.errno == libc::ESRCH => {}
                 Err(error) => return Err(error.into()),
-                Ok(state) => live.push((record, state.packets)),
+                Ok(state) => live.push((member, state.packets > 0 || member.pointed_at)),
             }
         }
-        if from.is_packet() {
-            for (record, packets) in &live {
-                if *packets > 0 {
-                    return Err(Error::Refused {
-                        reason: format!(
-                            "{}, and the unit cannot leave packet mode: {} has carried packets",
-                            why.reason, record.id
-                        ),
-                        remedy: "the CHILD_SA goes on until it is closed; set it up again to have \
-                                 it in a lower mode"
-                            .to_owned(),
-                    });
-                }
-            }
+        Ok(live)
+    }
+
+    /// The newcomer cannot be had in the mode its generation is in, nor can that be moved.
+    fn must_be_rekeyed(
+        &self,
+        used: &Member,
+        generation: &[Member],
+        newcomer: &Newcomer,
+        why: &Refusal,
+    ) -> Error {
+        // charon keeps a CHILD_SA whose outbound SA could not be installed after a rekey of the
+        // peer's: it has to be rekeyed at once. All others it closes by itself.
+        if matches!(newcomer, Newcomer::Outbound(_))
+            && let Some(inbound) = generation.iter().find(|member| member.inbound)
+        {
+            let key = inbound.key;
+            self.host.expire(key.proto, key.spi, key.dst, false);
         }
-        if !self.units.relocate(question.reqid, from, to) {
-            // Gone, or moved by another thread: the caller looks again.
-            return Ok(());
+        Error::Refused {
+            reason: format!(
+                "{}, and {} SA with SPI {} cannot leave packet mode: it may have carried packets",
+                why.reason, used.key.proto, used.key.spi
+            ),
+            remedy: "the next generation of the CHILD_SA takes the lower mode".to_owned(),
         }
-        for (record, _) in &live {
-            let key = record.id.key();
-            let moved = self.kernel.move_sa(&SaMove {
-                key: &key,
-                src: record.id.src.ip,
-                new_src: record.id.src,
-                new_dst: record.id.dst,
+    }
+
+    fn move_member(&self, turn: &UnitTurn<'_>, member: &Member, to: Placement) {
+        let key = &member.key;
+        let name = (key.dst, key.spi);
+        let id = self.sad.get(key).map(|record| record.id);
+        let moved = match id {
+            Some(id) => self.kernel.move_sa(&SaMove {
+                key,
+                src: member.src,
+                new_src: id.src,
+                new_dst: id.dst,
                 encap: false,
                 new_encap: false,
                 new_reqid: None,
                 placement: to,
-            });
-            if let Err(error) = moved {
-                // The unit is in one mode or it is not there: charon closes what cannot come along.
-                log::error!(
-                    "unable to move {} to {to} mode, it is removed: {error}",
-                    record.id
-                );
-                let _ = self.kernel.del_sa(&key, record.id.src.ip);
-                self.host
-                    .expire(record.id.proto, record.id.spi, record.id.dst.ip, true);
+            }),
+            None => Err(KernelError::new("XFRM_MSG_GETSA", libc::ESRCH)),
+        };
+        if let Err(error) = moved {
+            // The generation is in one mode or it is not there: charon closes what cannot come along.
+            log::error!(
+                "unable to move {} SA with SPI {} to {to} mode, it is removed: {error}",
+                key.proto,
+                key.spi
+            );
+            let _ = self.kernel.del_sa(key, member.src);
+            if key.proto != Proto::Comp {
+                self.host.expire(key.proto, key.spi, key.dst, true);
             }
         }
-        for record in &sas {
-            self.sad.place(&record.id.key(), to);
-        }
+        // Also of one that is removed: charon still has to delete it, and its policies follow it.
+        self.sad.place(key, to);
+        turn.change(|unit| unit.place_sa(name, to));
+    }
+
+    /// Has every policy of a unit follow its SA.
+    pub(super) fn settle(&self, turn: &UnitTurn<'_>) -> Result<()> {
         let mut result = Ok(());
-        for key in self.spd.keys() {
-            let Some(mut turn) = self.spd.existing(&key) else {
+        for key in turn.view(|unit| unit.policies()) {
+            let Some(mut policy) = self.spd.existing(&key) else {
                 continue;
             };
-            let offloaded_here = turn.entry.installed.as_ref().is_some_and(|installed| {
-                installed.reqid == question.reqid && installed.device().is_some()
-            });
-            if offloaded_here && let Err(error) = self.install(&mut turn) {
+            let wanted = self.offload_of(&policy);
+            let elsewhere = policy
+                .entry
+                .installed
+                .as_ref()
+                .is_some_and(|installed| installed.offload != wanted);
+            if elsewhere && let Err(error) = self.install(&mut policy) {
                 log::error!(
                     "unable to move policy {} {}: {error}",
                     key.selector,
@@ -121,18 +189,5 @@ impl Core {
             }
         }
         result
-    }
-
-    fn packet_is_demanded(&self, reqid: u32, sas: &[SaRecord]) -> bool {
-        sas.iter().any(|record| record.wanted == Offload::Packet)
-            || self.spd.keys().iter().any(|key| {
-                self.spd.existing(key).is_some_and(|turn| {
-                    turn.entry.users.iter().any(|user| {
-                        user.in_unit
-                            && user.spec.sa.reqid == reqid
-                            && user.spec.offload == Offload::Packet
-                    })
-                })
-            })
     }
 }

@@ -13,8 +13,10 @@ use crate::xfrm::{Action, PolicyKey, PolicyMessage, monotonic_now, unix_now};
 
 use super::Core;
 use super::device::Question;
+use super::fallback::Newcomer;
 use super::sa::{blames_offload, for_name};
-use super::templates::{facts_of, templates_of};
+use super::templates::{facts_of, sa_name, templates_of};
+use super::units::UnitTurn;
 
 impl Core {
     /// What the kernel keys the policy by. An unknown interface is refused: 0 would mean "any".
@@ -62,8 +64,8 @@ impl Core {
                 .add_user(&key, user)
                 .map_err(|failure| failure.into_error(self));
         }
-        // No policy goes to a NIC in crypto mode: it needs no device, nor a peer that is known.
-        if id.dir == Direction::Fwd || matches!(spec.offload, Offload::No | Offload::Crypto) {
+        // FWD policies are software by nature, whatever the unit's mode is.
+        if id.dir == Direction::Fwd {
             return self
                 .add_user(&key, user)
                 .map_err(|failure| failure.into_error(self));
@@ -88,17 +90,15 @@ impl Core {
             mark: 0,
             check: &check,
         };
-        let mut held = None;
+        let named = sa_name(&user);
+        let newcomer = Newcomer::Policy(named);
+        let turn = self.units.turn(spec.sa.reqid);
+        let mut placement = self.place_policy(&turn, &question, &newcomer)?;
+        // Each round is a mode lower than the one before.
         loop {
-            let claim = match self.place(&question) {
-                Ok(claim) => claim,
-                Err(error) => self.claim_away(&question).ok_or(error)?,
-            };
-            drop(held.take());
-            let placement = claim.placement();
             match self.add_user(&key, user.clone()) {
                 Ok(()) => {
-                    claim.keep();
+                    turn.change(|unit| unit.add_policy(&key, spec.offload));
                     return Ok(());
                 }
                 Err(failure)
@@ -106,12 +106,35 @@ impl Core {
                         && failure.offload.is_some()
                         && blames_offload(&failure.error) =>
                 {
-                    self.lower(&question, placement, &explain(&failure.error))?;
-                    held = Some(claim);
+                    if let Some(ifindex) = failure.offload.filter(|_| !placement.is_packet()) {
+                        // It was to stay in the NIC for an older generation, which the NIC cannot
+                        // have kept.
+                        turn.change(|unit| unit.device_flushed(ifindex));
+                        continue;
+                    }
+                    let why = explain(&failure.error);
+                    placement = self.lower(&turn, &question, placement, &why, &newcomer)?;
                 }
                 Err(failure) => return Err(failure.into_error(self)),
             }
         }
+    }
+
+    /// The place of a policy: that of the SA it names, or, for a trap, of the next generation.
+    fn place_policy(
+        &self,
+        turn: &UnitTurn<'_>,
+        question: &Question<'_>,
+        newcomer: &Newcomer,
+    ) -> Result<Placement> {
+        // The SPD is the kernel's own then: neither device nor peer need to be known.
+        if matches!(question.wanted, Offload::No | Offload::Crypto)
+            && *newcomer == Newcomer::Policy(None)
+            && !turn.view(|unit| unit.next.is_some_and(Placement::is_packet))
+        {
+            return Ok(Placement::Software);
+        }
+        self.place(turn, question, newcomer)
     }
 
     /// Adds a user to a key, and tells the kernel if it is the first now. After a failure the entry
@@ -150,7 +173,6 @@ impl Core {
         self.update_route(&mut turn);
         let offloaded = self.offload_of(&turn).is_some();
         drop(turn);
-        self.recovery.watch_over();
         if offloaded {
             self.raise_shunts(key, &user);
         }
@@ -158,25 +180,21 @@ impl Core {
     }
 
     /// The device that the first user's policy goes to, if any.
-    fn offload_of(&self, turn: &Turn<'_>) -> Option<u32> {
+    pub(super) fn offload_of(&self, turn: &Turn<'_>) -> Option<u32> {
         let user = turn.entry.users.first()?;
         if user.device.is_some() {
             return user.device;
         }
-        if !user.in_unit {
+        if !user.in_unit || matches!(user.spec.offload, Offload::No | Offload::Crypto) {
             return None;
         }
-        match self.units.placement(user.spec.sa.reqid) {
-            Some(Placement::Packet(ifindex)) => Some(ifindex),
-            _ => None,
-        }
+        self.units
+            .policy_device(user.spec.sa.reqid, user.id.dir, sa_name(user))
     }
 
     /// Makes the kernel have what the first user wants. There must be one.
     pub(super) fn install(&self, turn: &mut Turn<'_>) -> std::result::Result<(), KernelError> {
-        let wanted = self.offload_of(turn);
-        let away = wanted.filter(|ifindex| self.is_held(turn, *ifindex));
-        let offload = wanted.filter(|_| away.is_none());
+        let offload = self.offload_of(turn);
         let before = turn
             .entry
             .installed
@@ -185,28 +203,20 @@ impl Core {
         let Some(user) = turn.entry.users.first() else {
             return Ok(());
         };
-        let reqid = user.spec.sa.reqid;
-        let kind = match user.spec.kind {
-            // An IPsec policy of packet mode is never in software, and nothing may pass meanwhile.
-            PolicyKind::Ipsec if away.is_some() => PolicyKind::Drop,
-            kind => kind,
-        };
-        let ipsec = kind == PolicyKind::Ipsec;
-        let templates = if ipsec {
-            templates_of(user)
-        } else {
-            Vec::new()
-        };
+        let (reqid, named) = (user.spec.sa.reqid, sa_name(user));
+        let templates = templates_of(user);
         let message = PolicyMessage {
             key: turn.key(),
             priority: user.priority,
-            action: match kind {
+            action: match user.spec.kind {
                 PolicyKind::Drop => Action::Block,
                 PolicyKind::Ipsec | PolicyKind::Pass => Action::Allow,
             },
             templates: &templates,
-            cpu_acquires: user.spec.pcpu_acquires && ipsec,
-            icmp: user.spec.forward_icmp && ipsec && turn.key().dir != Direction::In,
+            cpu_acquires: user.spec.pcpu_acquires,
+            icmp: user.spec.forward_icmp
+                && user.spec.kind == PolicyKind::Ipsec
+                && turn.key().dir != Direction::In,
             offload,
         };
         if let Some(ifindex) = offload.filter(|_| offload != before) {
@@ -230,11 +240,10 @@ impl Core {
         });
         let released = match &result {
             Ok(()) => {
-                turn.entry.installed = Some(Installed {
-                    offload,
-                    reqid,
-                    away,
-                });
+                if let Some(name) = named.filter(|_| turn.key().dir == Direction::Out) {
+                    self.units.point_at(reqid, name);
+                }
+                turn.entry.installed = Some(Installed { offload, reqid });
                 before
             }
             Err(_) => offload,
@@ -252,6 +261,20 @@ impl Core {
             || Ok(self.kernel.get_policy(key)?.offload.is_some()),
             || self.kernel.del_policy(key),
         )
+    }
+
+    /// Installs a policy again that the kernel flushed with its device.
+    pub(super) fn reinstall(&self, turn: &mut Turn<'_>) -> std::result::Result<(), KernelError> {
+        if let Some(ifindex) = turn
+            .entry
+            .installed
+            .take()
+            .and_then(|installed| installed.offload)
+        {
+            // It is counted anew by install.
+            self.bypass.leave(&self.kernel, ifindex);
+        }
+        self.install_or_soften(turn)
     }
 
     pub(super) fn query_policy(&self, id: &PolicyId) -> Result<i64> {
@@ -289,6 +312,9 @@ impl Core {
         let Some(key) = self.key_for_removal(id) else {
             return not_found(None);
         };
+        let in_unit =
+            spec.kind == PolicyKind::Ipsec && spec.sa.reqid != 0 && id.dir != Direction::Fwd;
+        let unit = in_unit.then(|| self.units.turn(spec.sa.reqid));
         let Some(mut turn) = self.spd.existing(&key) else {
             return not_found(Some(&key));
         };
@@ -307,7 +333,7 @@ impl Core {
                 key.dir,
                 turn.entry.users.len()
             );
-            let result = self.install_or_soften(&mut turn);
+            let result = self.install_next(&mut turn);
             self.update_route(&mut turn);
             result
         };
@@ -315,8 +341,8 @@ impl Core {
         if removed.device.is_some() {
             self.forget_shunt(&key);
         }
-        if removed.in_unit {
-            self.units.leave(removed.spec.sa.reqid);
+        if let Some(unit) = unit.filter(|_| removed.in_unit) {
+            unit.change(|unit| unit.remove_policy(&key, removed.spec.offload));
         }
         match result {
             Ok(()) => Ok(()),
@@ -334,6 +360,28 @@ impl Core {
                 Err(error.into())
             }
         }
+    }
+
+    /// The next user's turn has come. A trap of `auto` that the NIC does not take back goes to
+    /// software, and the next generation with it.
+    fn install_next(&self, turn: &mut Turn<'_>) -> std::result::Result<(), KernelError> {
+        let result = self.install_or_soften(turn);
+        let (Err(error), Some(user)) = (&result, turn.entry.users.first()) else {
+            return result;
+        };
+        let trap = user.in_unit && sa_name(user).is_none() && user.spec.offload == Offload::Auto;
+        if !trap || self.offload_of(turn).is_none() || !blames_offload(error) {
+            return result;
+        }
+        let why = explain(error);
+        log::info!(
+            "HW offload auto for {}: no packet offload: {why}",
+            user.spec.name
+        );
+        self.units.change(user.spec.sa.reqid, |unit| {
+            (unit.next, unit.cause) = (Some(Placement::Software), Some(why.cause));
+        });
+        self.install_or_soften(turn)
     }
 
     /// The key of a policy that is installed, also if its interface is gone by now.
@@ -386,7 +434,9 @@ impl Core {
                     self.bypass.leave(&self.kernel, ifindex);
                 }
                 for user in users.iter().filter(|user| user.in_unit) {
-                    self.units.leave(user.spec.sa.reqid);
+                    self.units.change(user.spec.sa.reqid, |unit| {
+                        unit.remove_policy(&key, user.spec.offload);
+                    });
                 }
             }
         }
@@ -400,7 +450,11 @@ impl Core {
     pub(super) fn remove_all_policies(&self) {
         for key in self.spd.keys() {
             if let Some(mut turn) = self.spd.existing(&key) {
-                turn.entry.users.clear();
+                for user in std::mem::take(&mut turn.entry.users) {
+                    self.units.change(user.spec.sa.reqid, |unit| {
+                        unit.remove_policy(&key, user.spec.offload);
+                    });
+                }
                 if let Err(error) = self.uninstall(&mut turn) {
                     log::error!(
                         "unable to delete policy {} {}: {error}",

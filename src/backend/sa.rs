@@ -18,6 +18,8 @@ use crate::xfrm::{Replay, SaMessage, SaMove, monotonic_now, unix_now};
 
 use super::Core;
 use super::device::Question;
+use super::fallback::Newcomer;
+use super::units::{Member, UnitTurn};
 
 impl Core {
     pub(super) fn add_sa(&self, id: &SaId, spec: &SaSpec) -> Result<()> {
@@ -63,11 +65,6 @@ impl Core {
         let transforms = algorithm::resolve(spec.enc_alg, spec.int_alg, |kind, number| {
             self.host.lookup_algorithm(kind, number)
         })?;
-        if spec.offload == Offload::No {
-            self.install_sa(id, spec, &transforms, Placement::Software)?;
-            self.remember(id, spec, Placement::Software);
-            return Ok(());
-        }
         let facts = facts_of(id, spec, &transforms, self.config().allow_no_replay);
         let check = |device: &Device, mode| {
             check_sa(device, mode, &facts)?;
@@ -87,28 +84,41 @@ impl Core {
             mark: spec.set_mark.value,
             check: &check,
         };
-        // Keeps a unit that was lowered alive until the next round has claimed it.
-        let mut held = None;
+        let newcomer = if spec.inbound {
+            Newcomer::Inbound
+        } else {
+            Newcomer::Outbound(spec.name.clone())
+        };
+        let turn = self.units.turn(spec.reqid);
+        let mut placement = self.place(&turn, &question, &newcomer)?;
+        // Each round is a mode lower than the one before.
         loop {
-            let claim = self.place(&question)?;
-            drop(held.take());
-            let placement = claim.placement();
+            if spec.offload == Offload::No {
+                // It may join a unit in crypto mode: the kernel's SPD does not tell them apart.
+                placement = Placement::Software;
+            }
             if let Placement::Packet(ifindex) = placement {
                 self.prepare_next_hop(ifindex, peer, local, question.mark);
             }
-            let flaps = self.recovery.flaps();
             let refusal = match self.install_sa(id, spec, &transforms, placement) {
-                Ok(()) => match self.crypto_that_is_software(id, spec, placement) {
+                Ok(()) => match self.crypto_that_is_software(id, placement) {
                     None => {
-                        self.remember(id, spec, placement);
-                        self.recovery.installed(&id.key(), flaps);
-                        claim.keep();
+                        self.join(&turn, id, spec, placement);
                         return Ok(());
                     }
-                    Some(refusal) => {
+                    Some(refusal) if spec.offload == Offload::Auto => {
                         // Back to what get_spi left, so that the next try finds its SPI.
                         self.kernel.del_sa(&id.key(), id.src.ip)?;
                         refusal
+                    }
+                    Some(refusal) => {
+                        log::info!(
+                            "SAD entry with SPI {}{} is in software: {refusal}",
+                            id.spi,
+                            for_name(&spec.name)
+                        );
+                        self.join(&turn, id, spec, Placement::Software);
+                        return Ok(());
                     }
                 },
                 Err(error) if placement == Placement::Software => return Err(error.into()),
@@ -128,9 +138,25 @@ impl Core {
                     });
                 }
             };
-            self.lower(&question, placement, &refusal)?;
-            held = Some(claim);
+            placement = self.lower(&turn, &question, placement, &refusal, &newcomer)?;
         }
+    }
+
+    /// The SA is in the kernel: it belongs to its unit from now on.
+    fn join(&self, turn: &UnitTurn<'_>, id: &SaId, spec: &SaSpec, placement: Placement) {
+        let (key, src) = (id.key(), id.src.ip);
+        self.sad.insert(SaRecord::new(
+            id,
+            spec.reqid,
+            &spec.name,
+            spec.inbound,
+            spec.offload,
+            placement,
+        ));
+        turn.change(|unit| {
+            let (name, wanted) = (&spec.name, spec.offload);
+            unit.add_sa(Member::new(key, src, name, spec.inbound, wanted, placement));
+        });
     }
 
     /// Sends the message. An SPI that get_spi reserved may have expired: then it is a new SA.
@@ -192,14 +218,8 @@ impl Core {
     }
 
     /// XFRM puts an SA into software without a word if the driver says EOPNOTSUPP in crypto mode
-    /// (net/xfrm/xfrm_device.c: xfrm_dev_state_add). With `auto` the unit is then software; with
-    /// `crypto` it is said and accepted.
-    fn crypto_that_is_software(
-        &self,
-        id: &SaId,
-        spec: &SaSpec,
-        placement: Placement,
-    ) -> Option<Refusal> {
+    /// (net/xfrm/xfrm_device.c: xfrm_dev_state_add).
+    fn crypto_that_is_software(&self, id: &SaId, placement: Placement) -> Option<Refusal> {
         let Placement::Crypto(ifindex) = placement else {
             return None;
         };
@@ -207,30 +227,10 @@ impl Core {
         if state.placement != Placement::Software {
             return None;
         }
-        let refusal = Refusal::new(format!(
+        Some(Refusal::new(format!(
             "HW offload is not supported by device {}: no IPsec offload for this SA",
             self.device_name(ifindex)
-        ));
-        if spec.offload == Offload::Auto {
-            return Some(refusal);
-        }
-        log::info!(
-            "SAD entry with SPI {}{} is in software: {refusal}",
-            id.spi,
-            for_name(&spec.name)
-        );
-        None
-    }
-
-    fn remember(&self, id: &SaId, spec: &SaSpec, placement: Placement) {
-        self.sad.insert(SaRecord::new(
-            id,
-            spec.reqid,
-            &spec.name,
-            spec.inbound,
-            spec.offload,
-            placement,
-        ));
+        )))
     }
 
     /// Selector on the SA itself, for modes that keep the addresses (kernel_netlink_ipsec.c:
@@ -324,10 +324,10 @@ impl Core {
             record.id.src = update.new_src;
             record.id.dst = update.new_dst;
             let reqid = update.new_reqid.unwrap_or(record.reqid);
-            if record.wanted != Offload::No && reqid != record.reqid {
-                self.units.claim(reqid, record.placement).keep();
-                self.units.leave(record.reqid);
-            }
+            self.units.rename_sa(
+                (record.reqid, (key.dst, key.spi)),
+                (reqid, record.id.key(), record.id.src.ip),
+            );
             record.reqid = reqid;
             self.sad.insert(record);
         }
@@ -370,12 +370,20 @@ impl Core {
         {
             log::error!("unable to delete SAD entry with CPI {}: {error}", comp.spi);
         }
-        let record = self.sad.remove(&key);
+        // Nobody moves it, or re-creates it in another mode, while its unit is ours.
+        let turn = self
+            .sad
+            .get(&key)
+            .map(|record| self.units.turn(record.reqid));
         let result = self.kernel.del_sa(&key, id.src.ip);
-        if let Some(record) = record
-            && record.wanted != Offload::No
-        {
-            self.units.leave(record.reqid);
+        self.sad.remove(&key);
+        if let Some(turn) = turn {
+            let left = turn.change(|unit| unit.remove_sa((key.dst, key.spi)));
+            if left.is_some_and(|sa| sa.inbound && sa.placement.is_packet())
+                && let Err(error) = self.settle(&turn)
+            {
+                log::error!("policies of reqid {} stay behind: {error}", turn.reqid());
+            }
         }
         match result {
             Ok(()) => {
@@ -402,9 +410,10 @@ impl Core {
             }
         }
         for record in self.sad.clear() {
-            if record.wanted != Offload::No {
-                self.units.leave(record.reqid);
-            }
+            let key = record.id.key();
+            self.units.change(record.reqid, |unit| {
+                unit.remove_sa((key.dst, key.spi));
+            });
         }
         failure.map_or(Ok(()), |error| Err(error.into()))
     }

@@ -9,6 +9,8 @@ use crate::offload::PolicyFacts;
 use crate::spd::User;
 use crate::xfrm::{PolicyKey, Template};
 
+use super::units::SaName;
+
 /// What the rules of offload ask about a policy.
 pub(super) fn facts_of(key: &PolicyKey, user: &User) -> PolicyFacts {
     let spec = &user.spec;
@@ -23,6 +25,13 @@ pub(super) fn facts_of(key: &PolicyKey, user: &User) -> PolicyFacts {
         },
         priority: user.priority,
     }
+}
+
+/// The SA that a policy names; `None` for a trap's.
+pub(super) fn sa_name(user: &User) -> Option<SaName> {
+    let sa = &user.spec.sa;
+    let spi = sa.esp.or(sa.ah).filter(|spi| spi.0 != 0)?;
+    Some((user.spec.dst?.ip, spi))
 }
 
 /// The transforms a packet needs (kernel_netlink_ipsec.c: add_policy_internal): IPComp, ESP, AH in

@@ -1,69 +1,348 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! One CHILD_SA is one unit: all of its SAs and policies are in one place.
 //!
-//! Owns, per reqid, where a unit is and how many of its objects there are. A unit is all
-//! generations and traps of a CHILD_SA; charon gives them one reqid. Called by `sa.rs` and
-//! `policy.rs`. Must not do I/O.
+//! Owns, per reqid, which SAs and policies there are, where they are, and where the next generation
+//! goes. charon gives all generations and traps of a CHILD_SA one reqid. Called by `sa.rs`,
+//! `policy.rs`, `place.rs` and `fallback.rs`. Must not do I/O.
+//!
+//! Calls for one unit take turns: who holds a [`UnitTurn`] may talk to the kernel and to charon while
+//! no lock is held, and other units go on. A turn of a unit comes before the turn of a policy
+//! (`spd/`), never after it, and nobody holds two of either kind. docs/units.md tells the whole story.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::model::Placement;
+use crate::model::{Direction, Offload, Placement, SaKey, Spi};
+use crate::offload::Cause;
+use crate::xfrm::PolicyKey;
 
-#[derive(Clone, Copy, Debug)]
-struct Unit {
-    placement: Placement,
-    objects: usize,
+/// By what a policy names an SA: its destination and SPI.
+pub(crate) type SaName = (IpAddr, Spi);
+
+/// An SA of a unit.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    /// Its key in the SAD.
+    pub(crate) key: SaKey,
+    /// Source address, which the kernel wants to be told with the key.
+    pub(crate) src: IpAddr,
+    /// CHILD_SA and connection.
+    pub(crate) name: String,
+    /// Packets come in by it.
+    pub(crate) inbound: bool,
+    /// What was asked for.
+    pub(crate) wanted: Offload,
+    /// Where it is.
+    pub(crate) placement: Placement,
+    /// The SA of the other direction, once both are there.
+    pub(crate) partner: Option<SaName>,
+    /// An outbound policy named it: it may have sent packets, whatever its counters say.
+    pub(crate) pointed_at: bool,
+    /// The kernel removed it with its device.
+    gone: bool,
+}
+
+impl Member {
+    /// An SA that was just installed.
+    pub(crate) fn new(
+        key: SaKey,
+        src: IpAddr,
+        name: &str,
+        inbound: bool,
+        wanted: Offload,
+        placement: Placement,
+    ) -> Self {
+        Self {
+            key,
+            src,
+            name: name.to_owned(),
+            inbound,
+            wanted,
+            placement,
+            partner: None,
+            pointed_at: false,
+            gone: false,
+        }
+    }
+
+    fn sa_name(&self) -> SaName {
+        (self.key.dst, self.key.spi)
+    }
+}
+
+/// All about one unit.
+#[derive(Debug, Default)]
+pub(crate) struct Unit {
+    /// Where the next generation goes; `None` until that was decided.
+    pub(crate) next: Option<Placement>,
+    /// Why that is not packet mode, if `auto` had to go lower.
+    pub(crate) cause: Option<Cause>,
+    sas: HashMap<SaName, Member>,
+    /// Inbound SAs whose outbound one is still to come, by name. charon adds them in this order.
+    open: HashMap<String, SaName>,
+    /// Policies in and out, with the number of their users in this unit.
+    policies: HashMap<PolicyKey, usize>,
+    /// Objects of CHILD_SAs with `hw_offload = packet`.
+    packet: usize,
+    /// Objects of CHILD_SAs with `hw_offload = no` or `crypto`.
+    plain: usize,
+    /// Inbound SAs in packet mode that are there, per device.
+    inbound: BTreeMap<u32, usize>,
+}
+
+impl Unit {
+    /// Nothing is installed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sas.is_empty() && self.policies.is_empty()
+    }
+
+    /// It has policies at most: a trap, whose place can be chosen anew.
+    pub(crate) fn has_no_sas(&self) -> bool {
+        self.sas.is_empty()
+    }
+
+    /// Somebody demands packet mode of it.
+    pub(crate) fn packet_is_demanded(&self) -> bool {
+        self.packet > 0
+    }
+
+    /// Somebody wants it out of packet mode.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain > 0
+    }
+
+    /// An SA.
+    pub(crate) fn sa(&self, name: SaName) -> Option<&Member> {
+        self.sas.get(&name)
+    }
+
+    /// All SAs.
+    pub(crate) fn sas(&self) -> impl Iterator<Item = &Member> {
+        self.sas.values()
+    }
+
+    /// The keys of its policies in and out.
+    pub(crate) fn policies(&self) -> Vec<PolicyKey> {
+        self.policies.keys().cloned().collect()
+    }
+
+    /// The SAs that were added with `name`, which is one of them: itself and its partner.
+    pub(crate) fn generation(&self, name: SaName) -> Vec<Member> {
+        let Some(one) = self.sas.get(&name) else {
+            return Vec::new();
+        };
+        let other = one.partner.and_then(|partner| self.sas.get(&partner));
+        std::iter::once(one).chain(other).cloned().collect()
+    }
+
+    /// The inbound SA that a new outbound one of this CHILD_SA belongs to.
+    pub(crate) fn awaits_outbound(&self, child: &str) -> Option<SaName> {
+        self.open.get(child).copied()
+    }
+
+    /// Adds an SA, and finds its partner.
+    pub(crate) fn add_sa(&mut self, mut member: Member) {
+        let name = member.sa_name();
+        self.remove_sa(name);
+        if member.inbound {
+            self.open.insert(member.name.clone(), name);
+        } else if let Some(partner) = self.open.remove(&member.name) {
+            member.partner = Some(partner);
+            if let Some(inbound) = self.sas.get_mut(&partner) {
+                inbound.partner = Some(name);
+            }
+        }
+        self.count(member.wanted, true);
+        self.count_inbound(&member, true);
+        self.sas.insert(name, member);
+    }
+
+    /// Removes an SA.
+    pub(crate) fn remove_sa(&mut self, name: SaName) -> Option<Member> {
+        let member = self.sas.remove(&name)?;
+        if self.open.get(&member.name) == Some(&name) {
+            self.open.remove(&member.name);
+        }
+        if let Some(partner) = member.partner.and_then(|name| self.sas.get_mut(&name)) {
+            partner.partner = None;
+        }
+        self.count(member.wanted, false);
+        self.count_inbound(&member, false);
+        Some(member)
+    }
+
+    /// Notes where an SA is now.
+    pub(crate) fn place_sa(&mut self, name: SaName, placement: Placement) {
+        let Some(mut member) = self.sas.remove(&name) else {
+            return;
+        };
+        self.count_inbound(&member, false);
+        member.placement = placement;
+        self.count_inbound(&member, true);
+        self.sas.insert(name, member);
+    }
+
+    /// Adds a user of a policy.
+    pub(crate) fn add_policy(&mut self, key: &PolicyKey, wanted: Offload) {
+        *self.policies.entry(key.clone()).or_default() += 1;
+        self.count(wanted, true);
+    }
+
+    /// Removes a user of a policy.
+    pub(crate) fn remove_policy(&mut self, key: &PolicyKey, wanted: Offload) {
+        let Some(users) = self.policies.get_mut(key) else {
+            return;
+        };
+        *users -= 1;
+        if *users == 0 {
+            self.policies.remove(key);
+        }
+        self.count(wanted, false);
+    }
+
+    /// The device that a policy belongs on. It follows the SA it names; a trap goes where the next
+    /// generation goes. An inbound one stays in the NIC as long as any inbound SA is there: without
+    /// it the kernel refuses what the NIC decrypted for local sockets (net/xfrm/xfrm_policy.c:
+    /// __xfrm_policy_check), while what software decrypted passes either way.
+    pub(crate) fn policy_device(&self, dir: Direction, sa: Option<SaName>) -> Option<u32> {
+        let named = sa.and_then(|name| self.sas.get(&name));
+        let placement = named.map(|sa| sa.placement).or(self.next);
+        let device = placement
+            .filter(|placement| placement.is_packet())
+            .and_then(Placement::device);
+        match dir {
+            Direction::In => device.or_else(|| self.inbound.keys().next().copied()),
+            Direction::Out | Direction::Fwd => device,
+        }
+    }
+
+    fn count(&mut self, wanted: Offload, add: bool) {
+        let counter = match wanted {
+            Offload::Packet => &mut self.packet,
+            Offload::No | Offload::Crypto => &mut self.plain,
+            Offload::Auto => return,
+        };
+        *counter = if add {
+            *counter + 1
+        } else {
+            counter.saturating_sub(1)
+        };
+    }
+
+    fn count_inbound(&mut self, member: &Member, add: bool) {
+        let Placement::Packet(ifindex) = member.placement else {
+            return;
+        };
+        if !member.inbound || member.gone {
+            return;
+        }
+        let count = self.inbound.entry(ifindex).or_default();
+        if add {
+            *count += 1;
+        } else {
+            *count -= 1;
+        }
+        if *count == 0 {
+            self.inbound.remove(&ifindex);
+        }
+    }
+
+    /// The kernel flushed a device.
+    pub(crate) fn device_flushed(&mut self, ifindex: u32) {
+        self.inbound.remove(&ifindex);
+        for member in self.sas.values_mut() {
+            if member.placement == Placement::Packet(ifindex) {
+                member.gone = true;
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    unit: Unit,
+    busy: bool,
+    waiting: usize,
 }
 
 /// The table of units.
 #[derive(Debug, Default)]
 pub(crate) struct Units {
-    units: Mutex<HashMap<u32, Unit>>,
+    slots: Mutex<HashMap<u32, Slot>>,
+    turn_over: Condvar,
 }
 
 impl Units {
-    /// Where a unit is, if it exists.
-    pub(crate) fn placement(&self, reqid: u32) -> Option<Placement> {
-        self.lock().get(&reqid).map(|unit| unit.placement)
-    }
-
-    /// Adds an object to a unit, which is made at `proposal` if it is new. The claim tells where the
-    /// unit is: another thread may have decided in the meantime.
-    pub(crate) fn claim(&self, reqid: u32, proposal: Placement) -> Claim<'_> {
-        let mut units = self.lock();
-        let unit = units.entry(reqid).or_insert(Unit {
-            placement: proposal,
-            objects: 0,
-        });
-        unit.objects += 1;
-        Claim {
-            units: self,
-            reqid,
-            placement: unit.placement,
-            kept: false,
+    /// Waits until nobody works on a unit and takes it, a new one if there is none. The wait is as
+    /// long as the system calls of those in front of us, which are bounded.
+    pub(crate) fn turn(&self, reqid: u32) -> UnitTurn<'_> {
+        let mut slots = self.lock();
+        slots.entry(reqid).or_default().waiting += 1;
+        loop {
+            // A slot with somebody waiting is never removed.
+            let slot = slots.entry(reqid).or_default();
+            if !slot.busy {
+                slot.busy = true;
+                slot.waiting -= 1;
+                return UnitTurn { units: self, reqid };
+            }
+            slots = self
+                .turn_over
+                .wait(slots)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Takes an object from a unit; the unit ends with its last one.
-    pub(crate) fn leave(&self, reqid: u32) {
-        let mut units = self.lock();
-        if let Some(unit) = units.get_mut(&reqid) {
-            unit.objects -= 1;
-            if unit.objects == 0 {
-                units.remove(&reqid);
+    /// The device a policy belongs on at this moment; see [`Unit::policy_device`].
+    pub(crate) fn policy_device(
+        &self,
+        reqid: u32,
+        dir: Direction,
+        sa: Option<SaName>,
+    ) -> Option<u32> {
+        self.lock().get(&reqid)?.unit.policy_device(dir, sa)
+    }
+
+    /// An outbound policy in the kernel names this SA.
+    pub(crate) fn point_at(&self, reqid: u32, sa: SaName) {
+        if let Some(slot) = self.lock().get_mut(&reqid)
+            && let Some(member) = slot.unit.sas.get_mut(&sa)
+        {
+            member.pointed_at = true;
+        }
+    }
+
+    /// Changes a unit without a turn: only for what was done to the kernel as a whole, such as a
+    /// flush, or is true whatever anybody does.
+    pub(crate) fn change(&self, reqid: u32, change: impl FnOnce(&mut Unit)) {
+        let mut slots = self.lock();
+        if let Some(slot) = slots.get_mut(&reqid) {
+            change(&mut slot.unit);
+            if slot.unit.is_empty() && !slot.busy && slot.waiting == 0 {
+                slots.remove(&reqid);
             }
         }
     }
 
-    /// Moves a unit from one place to another; `false` if it is somewhere else by now, or gone.
-    pub(crate) fn relocate(&self, reqid: u32, from: Placement, to: Placement) -> bool {
-        match self.lock().get_mut(&reqid) {
-            Some(unit) if unit.placement == from => {
-                unit.placement = to;
-                true
-            }
-            _ => false,
+    /// An SA got other addresses, and maybe another reqid (update_sa).
+    pub(crate) fn rename_sa(&self, from: (u32, SaName), to: (u32, SaKey, IpAddr)) {
+        let mut member = None;
+        self.change(from.0, |unit| member = unit.remove_sa(from.1));
+        let Some(mut member) = member else {
+            return;
+        };
+        (member.key, member.src) = (to.1, to.2);
+        let mut slots = self.lock();
+        let unit = &mut slots.entry(to.0).or_default().unit;
+        unit.next.get_or_insert(member.placement);
+        unit.add_sa(member);
+    }
+
+    /// The kernel flushed a device.
+    pub(crate) fn device_flushed(&self, ifindex: u32) {
+        for slot in self.lock().values_mut() {
+            slot.unit.device_flushed(ifindex);
         }
     }
 
@@ -73,38 +352,47 @@ impl Units {
         self.lock().len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Unit>> {
-        // Counters are changed in one step each: a panic leaves nothing half done.
-        self.units.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Slot>> {
+        // Nothing that runs under the lock can panic halfway through a change.
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One object of a unit, given back when dropped unless it was kept.
-#[must_use]
+/// The right to work on one unit; ends when dropped, also by a panic.
 #[derive(Debug)]
-pub(crate) struct Claim<'a> {
+pub(crate) struct UnitTurn<'a> {
     units: &'a Units,
     reqid: u32,
-    placement: Placement,
-    kept: bool,
 }
 
-impl Claim<'_> {
-    /// Where the unit was when the claim was made.
-    pub(crate) fn placement(&self) -> Placement {
-        self.placement
+impl UnitTurn<'_> {
+    /// Whose turn it is.
+    pub(crate) fn reqid(&self) -> u32 {
+        self.reqid
     }
 
-    /// The object is installed: it stays until [`Units::leave`].
-    pub(crate) fn keep(mut self) {
-        self.kept = true;
+    /// Looks at the unit, under the lock of the table: no I/O.
+    pub(crate) fn view<T>(&self, view: impl FnOnce(&Unit) -> T) -> T {
+        self.change(|unit| view(unit))
+    }
+
+    /// Changes the unit, under the lock of the table: no I/O.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Unit) -> T) -> T {
+        let mut slots = self.units.lock();
+        change(&mut slots.entry(self.reqid).or_default().unit)
     }
 }
 
-impl Drop for Claim<'_> {
+impl Drop for UnitTurn<'_> {
     fn drop(&mut self) {
-        if !self.kept {
-            self.units.leave(self.reqid);
+        let mut slots = self.units.lock();
+        if let Some(slot) = slots.get_mut(&self.reqid) {
+            slot.busy = false;
+            if slot.waiting > 0 {
+                self.units.turn_over.notify_all();
+            } else if slot.unit.is_empty() {
+                slots.remove(&self.reqid);
+            }
         }
     }
 }
@@ -112,27 +400,139 @@ impl Drop for Claim<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Mark, PortMatch, Prefix, Proto, Selector};
+    use std::sync::atomic::{AtomicU32, Ordering};
 
-    #[test]
-    fn the_first_decides_for_all() {
-        let units = Units::default();
-        let first = units.claim(1, Placement::Packet(2));
-        let second = units.claim(1, Placement::Software);
-        assert_eq!(second.placement(), Placement::Packet(2));
-        first.keep();
-        drop(second);
-        assert_eq!(units.placement(1), Some(Placement::Packet(2)));
-        units.leave(1);
-        assert_eq!(units.len(), 0, "the last one ends the unit");
+    fn member(spi: u32, inbound: bool, placement: Placement) -> Member {
+        let key = SaKey {
+            dst: "192.0.2.2".parse().unwrap(),
+            spi: Spi(spi),
+            proto: Proto::Esp,
+            mark: Mark::default(),
+            if_id: 0,
+        };
+        let src = "192.0.2.1".parse().unwrap();
+        Member::new(key, src, "net[1]", inbound, Offload::Auto, placement)
+    }
+
+    fn name(spi: u32) -> SaName {
+        ("192.0.2.2".parse().unwrap(), Spi(spi))
+    }
+
+    fn policy() -> PolicyKey {
+        let any = Prefix::new("0.0.0.0".parse().unwrap(), 0);
+        PolicyKey {
+            dir: Direction::Out,
+            selector: Selector {
+                src: any,
+                dst: any,
+                proto: 0,
+                sport: PortMatch::ANY,
+                dport: PortMatch::ANY,
+                ifindex: 0,
+            },
+            mark: Mark::default(),
+            if_id: 0,
+            label: None,
+        }
     }
 
     #[test]
-    fn only_one_thread_moves_a_unit() {
+    fn a_unit_ends_with_its_last_object() {
         let units = Units::default();
-        units.claim(1, Placement::Packet(2)).keep();
-        assert!(units.relocate(1, Placement::Packet(2), Placement::Crypto(2)));
-        assert!(!units.relocate(1, Placement::Packet(2), Placement::Software));
-        assert_eq!(units.placement(1), Some(Placement::Crypto(2)));
-        assert!(!units.relocate(9, Placement::Packet(2), Placement::Software));
+        let turn = units.turn(1);
+        turn.change(|unit| {
+            unit.next = Some(Placement::Packet(2));
+            unit.add_sa(member(1, true, Placement::Packet(2)));
+            unit.add_policy(&policy(), Offload::Auto);
+            unit.add_policy(&policy(), Offload::Auto);
+        });
+        drop(turn);
+        let turn = units.turn(1);
+        turn.change(|unit| {
+            assert_eq!(unit.next, Some(Placement::Packet(2)));
+            unit.remove_sa(name(1));
+            unit.remove_policy(&policy(), Offload::Auto);
+        });
+        drop(turn);
+        assert_eq!(units.len(), 1, "a policy is left");
+        units
+            .turn(1)
+            .change(|unit| unit.remove_policy(&policy(), Offload::Auto));
+        assert_eq!(units.len(), 0);
+        drop(units.turn(2));
+        assert_eq!(units.len(), 0, "a turn alone makes no unit");
+    }
+
+    #[test]
+    fn generations_are_told_apart() {
+        let mut unit = Unit::default();
+        for spi in [0x10, 0x20] {
+            unit.add_sa(member(spi, true, Placement::Packet(2)));
+            assert_eq!(unit.awaits_outbound("net[1]"), Some(name(spi)));
+            unit.add_sa(member(spi + 1, false, Placement::Packet(2)));
+            assert_eq!(unit.awaits_outbound("net[1]"), None);
+        }
+        let spis = |of| {
+            let mut spis: Vec<u32> = unit
+                .generation(name(of))
+                .iter()
+                .map(|member| member.key.spi.0)
+                .collect();
+            spis.sort_unstable();
+            spis
+        };
+        assert_eq!(spis(0x10), [0x10, 0x11]);
+        assert_eq!(spis(0x21), [0x20, 0x21]);
+        assert_eq!(spis(0x30), [] as [u32; 0]);
+    }
+
+    #[test]
+    fn a_policy_follows_its_sa_and_a_trap_the_next_generation() {
+        let mut unit = Unit::default();
+        unit.add_sa(member(0x10, true, Placement::Packet(2)));
+        unit.add_sa(member(0x11, false, Placement::Packet(2)));
+        unit.next = Some(Placement::Software);
+        unit.add_sa(member(0x20, true, Placement::Software));
+        unit.add_sa(member(0x21, false, Placement::Software));
+        let device = |dir, spi: u32| unit.policy_device(dir, Some(name(spi)));
+        assert_eq!(device(Direction::Out, 0x11), Some(2));
+        assert_eq!(device(Direction::Out, 0x21), None);
+        assert_eq!(unit.policy_device(Direction::Out, None), None);
+        assert_eq!(
+            device(Direction::In, 0x20),
+            Some(2),
+            "the old generation still receives in the NIC"
+        );
+        unit.device_flushed(2);
+        assert_eq!(unit.policy_device(Direction::In, Some(name(0x20))), None);
+        assert_eq!(
+            unit.policy_device(Direction::Out, Some(name(0x11))),
+            Some(2),
+            "it waits for its device"
+        );
+        unit.remove_sa(name(0x10));
+        assert_eq!(unit.policy_device(Direction::In, Some(name(0x20))), None);
+    }
+
+    #[test]
+    fn only_one_thread_works_on_a_unit_and_others_go_on() {
+        let units = Units::default();
+        let inside = AtomicU32::new(0);
+        let stranger = units.turn(99);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        let _turn = units.turn(7);
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        drop(stranger);
+        assert_eq!(units.len(), 0);
     }
 }

@@ -20,5 +20,5 @@ mod route;
 mod tests;
 
 pub use links::{Link, LinkChange, Links};
-pub use neighbour::resolve_neighbour;
+pub use neighbour::{neighbour_is_valid, resolve_neighbour};
 pub use route::{Route, lookup_route};

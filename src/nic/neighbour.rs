@@ -31,6 +31,15 @@ const NUD_VALID: u16 = libc::NUD_PERMANENT
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
+/// Whether the link-layer address of a next hop is known, without asking for it.
+pub fn neighbour_is_valid(
+    transport: &dyn Transport,
+    ifindex: u32,
+    hop: IpAddr,
+) -> Result<bool, KernelError> {
+    Ok(matches!(look(transport, ifindex, hop)?, Entry::Valid(_)))
+}
+
 /// The valid link-layer address of a next hop. If there is none, asks the kernel to resolve it and
 /// waits up to `wait`. `None`: nobody answered, or the device has no such addresses.
 pub fn resolve_neighbour(

@@ -6,6 +6,7 @@
 //! rule is tested by a table.
 #![forbid(unsafe_code)]
 
+pub mod fixes;
 mod lifetime;
 mod plan;
 mod refusal;
@@ -13,5 +14,5 @@ mod rules;
 
 pub use lifetime::fit_lifetime;
 pub use plan::{Decision, Mode, Step, decide};
-pub use refusal::{Refusal, explain};
+pub use refusal::{Cause, Refusal, explain};
 pub use rules::{Device, PolicyFacts, SaFacts, check_device, check_policy, check_sa};

@@ -8,6 +8,20 @@ use std::fmt;
 
 use crate::error::KernelError;
 
+/// What kind of reason it is, and so whether it can pass by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// What is asked for cannot be done: that stays until the configuration changes.
+    Rule,
+    /// The way to the peer does not lead through a device that is able: a route or a link may
+    /// change.
+    Way,
+    /// No room in the device.
+    Room,
+    /// Something else blocks the device for now.
+    Busy,
+}
+
 /// Why something cannot be offloaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -15,6 +29,8 @@ pub struct Refusal {
     pub reason: String,
     /// What to do.
     pub remedy: &'static str,
+    /// Whether it can pass.
+    pub cause: Cause,
 }
 
 impl Refusal {
@@ -22,7 +38,19 @@ impl Refusal {
     pub fn new(reason: impl Into<String>) -> Self {
         let reason = reason.into();
         let remedy = remedy(&reason);
-        Self { reason, remedy }
+        Self {
+            reason,
+            remedy,
+            cause: Cause::Rule,
+        }
+    }
+
+    /// As [`Refusal::new`], for a reason that a route or a link can mend.
+    pub fn way(reason: impl Into<String>) -> Self {
+        Self {
+            cause: Cause::Way,
+            ..Self::new(reason)
+        }
     }
 }
 
@@ -52,9 +80,16 @@ pub fn explain(error: &KernelError) -> Refusal {
             _ => "",
         },
     };
+    let cause = match (error.errno, error.plain_text()) {
+        (libc::ENOSPC | libc::ENOMEM, _) => Cause::Room,
+        (_, Some(text)) if text.ends_with("table is full") => Cause::Room,
+        (libc::EBUSY, _) => Cause::Busy,
+        _ => Cause::Rule,
+    };
     Refusal {
         reason: error.to_string(),
         remedy,
+        cause,
     }
 }
 

@@ -106,19 +106,19 @@ pub fn check_device(device: &Device, mode: Mode) -> Result<(), Refusal> {
         // A bond takes SAs in crypto mode (drivers/net/bonding/bond_main.c: bond_xfrmdev_ops).
         && !(kind == "bond" && mode == Mode::Crypto && device.esp_offload)
     {
-        return Err(Refusal::new(format!(
+        return Err(Refusal::way(format!(
             "HW offload is not supported by device {}: the device is a {kind}",
             device.name
         )));
     }
     if !device.esp_offload {
-        return Err(Refusal::new(format!(
+        return Err(Refusal::way(format!(
             "HW offload is not supported by device {}: it has no IPsec offload (esp-hw-offload)",
             device.name
         )));
     }
     if !device.up {
-        return Err(Refusal::new(format!(
+        return Err(Refusal::way(format!(
             "HW offload is not possible on {}: the device is down",
             device.name
         )));

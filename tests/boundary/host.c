@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /** Enough for every case; later lines are counted and not kept. */
 #define MAX_LINES 4096
@@ -239,6 +240,35 @@ static void host_unwatch(int fd)
 	pthread_mutex_unlock(&mutex);
 }
 
+static void host_children(bool (*each)(void *context, const struct fs_child *child), void *context)
+{
+	struct fs_child child = {
+		.connection = "site",
+		.name = "net",
+		.hw_offload = FS_OFFLOAD_PACKET,
+		.mode = FS_MODE_TUNNEL,
+	};
+
+	/* one that is whole, one without names, and one with numbers out of range */
+	if (each(context, &child))
+	{
+		child.name = NULL;
+		child.connection = NULL;
+		if (each(context, &child))
+		{
+			child.name = "odd";
+			child.hw_offload = UINT8_MAX;
+			each(context, &child);
+		}
+	}
+}
+
+static void host_socket_owner(uint32_t *uid, uint32_t *gid)
+{
+	*uid = getuid();
+	*gid = getgid();
+}
+
 size_t watched(void)
 {
 	size_t count = 0;
@@ -288,5 +318,7 @@ struct fs_host boundary_host(void)
 		.lookup_algorithm = host_lookup_algorithm,
 		.watch = host_watch,
 		.unwatch = host_unwatch,
+		.children = host_children,
+		.socket_owner = host_socket_owner,
 	};
 }

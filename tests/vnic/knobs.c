@@ -34,17 +34,24 @@ bool vnic_knob_take(struct vnic_dev *vd, u32 *knob)
 	return take;
 }
 
-/* The error for this add, if it is one of those that shall fail. */
+/*
+ * The error for this add, if it is one of those that shall fail: one of the
+ * next N of its kind, or the Nth of all kinds. Called once for each add.
+ */
 int vnic_inject(struct vnic_dev *vd, struct vnic_fail *f, u8 dir)
 {
 	int err = 0;
 
 	spin_lock_bh(&vd->knob_lock);
+	if (vd->fail_call.n && !--vd->fail_call.n)
+		err = -vd->fail_call.err;
 	if (f->n && (!f->dir || f->dir == dir)) {
 		f->n--;
 		err = -f->err;
 	}
 	spin_unlock_bh(&vd->knob_lock);
+	if (err)
+		vnic_count(vd, injected_fail);
 	return err;
 }
 
@@ -92,6 +99,14 @@ static int fail_write(struct vnic_dev *vd, struct vnic_fail *f, char *line)
 	*f = new;
 	spin_unlock_bh(&vd->knob_lock);
 	return 0;
+}
+
+/* "N ERRNO": a direction makes no sense, since calls of all kinds count. */
+static int call_write(struct vnic_dev *vd, char *line)
+{
+	if (strchr(line, 'i') || strchr(line, 'o'))
+		return -EINVAL;
+	return fail_write(vd, &vd->fail_call, line);
 }
 
 static int fail_show(struct seq_file *m, const struct vnic_fail *f)
@@ -172,6 +187,8 @@ TEXT_KNOB(fail_sa_add, fail_show(m, &vd->fail_sa),
 	  fail_write(vd, &vd->fail_sa, buf));
 TEXT_KNOB(fail_policy_add, fail_show(m, &vd->fail_policy),
 	  fail_write(vd, &vd->fail_policy, buf));
+TEXT_KNOB(fail_call, fail_show(m, &vd->fail_call),
+	  call_write(vd, buf));
 TEXT_KNOB(match, choice_show(m, vd->knobs.match_spi, "reqid", "spi"),
 	  choice_write(&vd->knobs.match_spi, buf, "reqid", "spi"));
 TEXT_KNOB(prefer, choice_show(m, vd->knobs.prefer_newer, "older", "newer"),
@@ -188,6 +205,7 @@ void vnic_knobs_debugfs(struct vnic_dev *vd, struct dentry *parent)
 	debugfs_create_file("fail_sa_add", 0600, d, vd, &fail_sa_add_fops);
 	debugfs_create_file("fail_policy_add", 0600, d, vd,
 			    &fail_policy_add_fops);
+	debugfs_create_file("fail_call", 0600, d, vd, &fail_call_fops);
 	debugfs_create_file("match", 0600, d, vd, &match_fops);
 	debugfs_create_file("prefer", 0600, d, vd, &prefer_fops);
 	debugfs_create_file("set_seq", 0600, d, vd, &set_seq_fops);

@@ -6,6 +6,8 @@
  * device's own work items. It must not read the live counters into the
  * kernel's state except through a sample.
  */
+#include <linux/udp.h>
+
 #include "vnic.h"
 
 /* Called with sa->lock held, for each packet that passed. */
@@ -167,6 +169,10 @@ void vnic_state_update_stats(struct xfrm_state *x)
 	type = sa->type;
 	headers = ETH_HLEN + (sa->family == AF_INET ? sizeof(struct iphdr)
 						    : sizeof(struct ipv6hdr));
+	/* knob: about what software counts, the padded inner packet */
+	if (!vnic_knob(sa->vd, wire_bytes))
+		headers += VNIC_ESP_LEN + VNIC_IV_LEN + VNIC_ICV_LEN +
+			   (sa->has_encap ? sizeof(struct udphdr) : 0);
 	spin_lock_bh(&sa->lock);
 	d.packets = sa->cached.packets - sa->told.packets;
 	d.bytes = sa->cached.bytes - sa->told.bytes;

@@ -88,6 +88,8 @@ struct neighbour *vnic_mac_resolve(struct vnic_sa *sa, struct xfrm_state *x,
 	if (dst)
 		n = dst_neigh_lookup(dst, remote);
 	if (n) {
+		memcpy(&sa->nexthop, n->primary_key,
+		       sa->family == AF_INET ? 4 : sizeof(struct in6_addr));
 		neigh_ha_snapshot(mac, n, dev);
 		mac_set(sa, mac);
 		dst_release(dst);
@@ -135,7 +137,9 @@ static void mac_update(struct vnic_dev *vd, struct neighbour *n)
 		    sa->family != n->tbl->family)
 			continue;
 		if (!vnic_addr_eq(key, &sa->saddr, sa->family) &&
-		    !vnic_addr_eq(key, &sa->daddr, sa->family))
+		    !vnic_addr_eq(key, &sa->daddr, sa->family) &&
+		    (vnic_knob(vd, freeze_mac) ||
+		     !vnic_addr_eq(key, &sa->nexthop, sa->family)))
 			continue;
 		neigh_ha_snapshot(mac, n, vd->dev);
 		mac_set(sa, mac);

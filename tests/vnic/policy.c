@@ -75,7 +75,8 @@ static void policy_mask6(u8 plen, xfrm_address_t *addr, xfrm_address_t *mask)
 	}
 }
 
-static void policy_addrs(struct vnic_policy *pol, const struct xfrm_selector *sel)
+static void policy_addrs(struct vnic_dev *vd, struct vnic_policy *pol,
+			 const struct xfrm_selector *sel)
 {
 	pol->family = sel->family;
 	pol->plen_s = sel->prefixlen_s;
@@ -92,6 +93,12 @@ static void policy_addrs(struct vnic_policy *pol, const struct xfrm_selector *se
 		policy_mask6(pol->plen_d, &pol->daddr, &pol->dmask);
 		pol->any_s = ipv6_addr_any(&pol->saddr.in6);
 		pol->any_d = ipv6_addr_any(&pol->daddr.in6);
+	}
+	if (!vnic_knob(vd, wildcard_zero)) {
+		/* a card that compares what the selector says, family first */
+		pol->any_s = !pol->plen_s;
+		pol->any_d = !pol->plen_d;
+		return;
 	}
 	pol->any = pol->any_s && pol->any_d;
 }
@@ -152,7 +159,7 @@ static int policy_add(struct vnic_dev *vd, struct xfrm_policy *xp)
 	pol->reqid = xp->xfrm_nr ? xp->xfrm_vec[0].reqid : 0;
 	pol->spi = xp->xfrm_nr ? xp->xfrm_vec[0].id.spi : 0;
 	vnic_upspec_set(&pol->up, &xp->selector);
-	policy_addrs(pol, &xp->selector);
+	policy_addrs(vd, pol, &xp->selector);
 
 	spin_lock_bh(&vd->table_lock);
 	if (policy_full(vd, ix)) {

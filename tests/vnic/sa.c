@@ -50,6 +50,11 @@ static int sa_validate_packet(struct vnic_dev *vd, const struct xfrm_state *x,
 	}
 	if (!x->props.reqid)
 		return REFUSE(extack, "Cannot offload without reqid");
+	/* another driver's rule, not mlx5's */
+	if (!vnic_knob(vd, byte_limits) &&
+	    (x->lft.soft_byte_limit != XFRM_INF ||
+	     x->lft.hard_byte_limit != XFRM_INF))
+		return REFUSE(extack, "Byte limits are not supported");
 	if (x->lft.hard_byte_limit != XFRM_INF &&
 	    x->lft.soft_byte_limit >= x->lft.hard_byte_limit)
 		return REFUSE(extack, "Hard byte limit must be greater than soft one");
@@ -138,13 +143,16 @@ static void sa_init_seq(struct vnic_dev *vd, struct vnic_sa *sa,
 {
 	const struct xfrm_replay_state_esn *r = x->replay_esn;
 
+	u32 window = r ? r->replay_window : 0;
+
+	if (!r && !vnic_knob(vd, replay_long_only))
+		window = x->props.replay_window;
 	sa->esn = x->props.flags & XFRM_STATE_ESN;
 	sa->replay_on = sa->dir == XFRM_DEV_OFFLOAD_IN &&
-			sa->type == XFRM_DEV_OFFLOAD_PACKET && r &&
+			sa->type == XFRM_DEV_OFFLOAD_PACKET && (r || window) &&
 			(sa->esn || !vnic_knob(vd, replay_needs_esn));
 	/* a window of 1 keeps the arithmetic of ESN right when there is none */
-	sa->window = r && r->replay_window ?
-		     min_t(u32, r->replay_window, VNIC_WIN_MAX) : 1;
+	sa->window = window ? min_t(u32, window, VNIC_WIN_MAX) : 1;
 	if (!sa->esn || !r)
 		return;
 	sa->oseq = ((u64)r->oseq_hi << 32) | r->oseq;
@@ -315,6 +323,19 @@ int vnic_state_add(struct net_device *dev, struct xfrm_state *x,
 	return 0;
 }
 
+/* Takes the rule away and gives its slot back, once. */
+static void sa_unlink(struct vnic_dev *vd, struct vnic_sa *sa)
+{
+	spin_lock_bh(&vd->table_lock);
+	if (!sa->unlinked) {
+		list_del_rcu(&sa->node);
+		list_del_rcu(&sa->all);
+		(*sa_slot(vd, sa))--;
+		sa->unlinked = true;
+	}
+	spin_unlock_bh(&vd->table_lock);
+}
+
 /* S5, first half. Called with x->lock held: must not sleep. */
 void vnic_state_delete(struct xfrm_state *x)
 {
@@ -325,6 +346,8 @@ void vnic_state_delete(struct xfrm_state *x)
 	if (!sa->acq)
 		vnic_count(sa->vd, sa_deletes);
 	WRITE_ONCE(sa->x, NULL);
+	if (!sa->acq && !vnic_knob(sa->vd, late_free))
+		sa_unlink(sa->vd, sa);
 	sa_log(sa->vd, "sa_delete", 0, x, "-");
 }
 
@@ -355,11 +378,7 @@ void vnic_state_free(struct xfrm_state *x)
 	WRITE_ONCE(sa->x, NULL);
 	sa_free_delay(vd);
 
-	spin_lock_bh(&vd->table_lock);
-	list_del_rcu(&sa->node);
-	list_del_rcu(&sa->all);
-	(*sa_slot(vd, sa))--;
-	spin_unlock_bh(&vd->table_lock);
+	sa_unlink(vd, sa);
 	vnic_count(vd, sa_frees);
 	sa_log(vd, "sa_free", 0, x, "-");
 

@@ -13,7 +13,8 @@ static LIST_HEAD(tc_blocks);
 
 bool vnic_tc_is_busy(struct vnic_dev *vd)
 {
-	return vnic_knob(vd, tc_busy) || READ_ONCE(vd->n_tc);
+	return vnic_knob(vd, tc_busy) ||
+	       (READ_ONCE(vd->n_tc) && vnic_knob(vd, tc_blocks));
 }
 
 static int tc_flower(struct vnic_dev *vd, struct flow_cls_offload *f)
@@ -23,8 +24,9 @@ static int tc_flower(struct vnic_dev *vd, struct flow_cls_offload *f)
 	spin_lock_bh(&vd->table_lock);
 	switch (f->command) {
 	case FLOW_CLS_REPLACE:
-		if (vd->n_in[0] || vd->n_in[1] || vd->n_out || vd->n_pol[0] ||
-		    vd->n_pol[1])
+		if (vnic_knob(vd, tc_blocks) &&
+		    (vd->n_in[0] || vd->n_in[1] || vd->n_out || vd->n_pol[0] ||
+		     vd->n_pol[1]))
 			err = -EBUSY;
 		else
 			vd->n_tc++;

@@ -21,28 +21,32 @@
  *      not decided by the kernel but by the card: the older (knob prefer).
  *   S5 DELSA takes the state out of the software's view at once (packets that
  *      still arrive carry no secpath, rx_sadb_miss), but the rule stays, and
- *      its table slot is taken, until the kernel's collector frees the state.
+ *      its table slot is taken, until the kernel's collector frees the state
+ *      (knob late_free).
  *   S6 Tunnel mode: both MAC addresses are resolved once, when the state is
  *      added, and frozen: FIB, next hop, neighbour; an unresolved next hop
  *      gives 00:00:00:00:00:00 and only asks for resolution. Later only a
  *      neighbour update whose key is the state's own source or destination
  *      address renews it. A route that cannot be found makes the rule drop
- *      until such an update arrives.
+ *      until such an update arrives. (Knob freeze_mac 0: an update of the
+ *      next hop itself renews it too.)
  *   S7 Replay protection is armed by REPLAY_ESN_VAL only: a legacy window arms
- *      nothing. With the knob replay_needs_esn it takes the ESN flag as well,
+ *      nothing (knob replay_long_only). With the knob replay_needs_esn it takes the ESN flag as well,
  *      as mlx5's code reads (attrs.replay_esn.trigger). Windows: 32, 64, 128,
  *      256.
  *   S8 The sequence number lives in the device; nothing is written back
  *      (knob sync_replay). It starts at 1, with ESN at the given oseq plus 1.
  *   S9 One offloaded tc rule, or the knob tc_busy, makes every add -EBUSY,
- *      and while a state or a policy exists no tc rule can be offloaded.
+ *      and while a state or a policy exists no tc rule can be offloaded (knob
+ *      tc_blocks).
  *  policy.c
  *   P1 Refusals as mlx5e_xfrm_validate_policy, same order and texts.
  *   P2 Priorities are honoured among the device's own policies (a chain of
  *      tables), whatever the software SPD makes of them.
  *   P3 Fragments never match. A selector address that is all-zero under its
  *      mask is a wildcard; if both are, the IP version is not compared
- *      either, so that an IPv4 any-any policy takes IPv6 as well.
+ *      either, so that an IPv4 any-any policy takes IPv6 as well (knob
+ *      wildcard_zero).
  *   P4 Protocol 0, TCP or UDP; port 0 is any port.
  *   P5 Inbound: only BLOCK acts, and only on decrypted packets, since only ESP
  *      is steered to the IPsec tables. An allowing policy enforces nothing.
@@ -67,7 +71,8 @@
  *      each device has one ring and one NAPI.
  *  limits.c
  *   L1 update_stats is additive and reports flow counters sampled once a
- *      second; bytes are wire bytes less Ethernet and the outer IP header.
+ *      second; bytes are wire bytes less Ethernet and the outer IP header
+ *      (knobs sample_ms, wire_bytes).
  *   L2 Byte limits are polled once a second; packet limits raise an event, and
  *      at the hard limit the rule drops.
  *   L3 ICV, trailer and replay drops are added to XfrmInStateProtoError,
@@ -137,7 +142,7 @@ enum {
 	X(sa_adds) X(sa_deletes) X(sa_frees) X(sa_acq) X(sa_refused)	\
 	X(policy_adds) X(policy_deletes) X(policy_refused)		\
 	X(mac_updates) X(injected_drop) X(injected_dup)			\
-	X(injected_corrupt)
+	X(injected_corrupt) X(injected_fail)
 
 enum vnic_stat {
 #define VNIC_STAT_ENUM(n) VNIC_ST_##n,
@@ -157,6 +162,13 @@ enum vnic_stat {
 	X(prio_supported, 1)						\
 	X(encap_blocked, 0)						\
 	X(replay_needs_esn, 0)						\
+	X(replay_long_only, 1)						\
+	X(freeze_mac, 1)						\
+	X(wildcard_zero, 1)						\
+	X(late_free, 1)							\
+	X(wire_bytes, 1)						\
+	X(byte_limits, 1)						\
+	X(tc_blocks, 1)							\
 	X(tc_busy, 0)							\
 	X(sync_replay, 0)						\
 	X(sample_ms, 1000)						\
@@ -176,7 +188,8 @@ struct vnic_knobs {
 	u32 prefer_newer;	/* prefer=older|newer */
 };
 
-/* fail_sa_add, fail_policy_add: "N ERRNO [in|out]" */
+/* fail_sa_add, fail_policy_add: "N ERRNO [in|out]", the next N;
+ * fail_call: "N ERRNO", the Nth add from now, of a state or a policy */
 struct vnic_fail {
 	u32	n;
 	int	err;
@@ -230,12 +243,14 @@ struct vnic_sa {
 	u64			id;
 	u8			dir, type, mode;
 	bool			acq, esn, replay_on, has_encap, limited;
+	bool			unlinked;	/* late_free 0; table_lock */
 	bool			failed_closed;	/* rule drops (S6, L2) */
 	u16			family;
 	u32			reqid;
 	__be32			spi;
 	__be16			encap_sport, encap_dport;
 	xfrm_address_t		saddr, daddr;
+	xfrm_address_t		nexthop;	/* for freeze_mac 0 */
 	struct vnic_upspec	up;
 	u64			soft_packets, hard_packets;
 	u64			iv_salt;
@@ -321,7 +336,7 @@ struct vnic_dev {
 
 	spinlock_t		knob_lock;
 	struct vnic_knobs	knobs;
-	struct vnic_fail	fail_sa, fail_policy;
+	struct vnic_fail	fail_sa, fail_policy, fail_call;
 
 	atomic64_t		stats[VNIC_ST_MAX];
 	struct delayed_work	sample;

@@ -96,28 +96,91 @@ fn packet_fails_where_auto_goes_lower() {
 }
 
 #[test]
-fn a_unit_that_carries_packets_is_not_moved() {
+fn a_generation_that_the_nic_refuses_goes_lower_and_the_old_one_stays_until_it_is_closed() {
     let gateway = Gateway::new();
-    let child = Child::new(PACKET_PEER, Offload::Auto);
-    gateway.add_child(&child).unwrap();
+    let old = Child::new(PACKET_PEER, Offload::Auto);
+    gateway.add_child(&old).unwrap();
     gateway
         .kernel
-        .set_counters(&child.sa_id(false).key(), 100, 1, None);
+        .set_counters(&old.sa_id(false).key(), 100, 1, None);
+    let new = Child {
+        spi: 0x2000,
+        ..old.clone()
+    };
+    let full = Some("other: SA table is full");
+    gateway
+        .kernel
+        .refuse_next(XFRM_MSG_NEWSA, libc::ENOSPC, full);
+    let placement = |child: &Child, inbound| {
+        let key = child.sa_id(inbound).key();
+        let sas = gateway.kernel.sas();
+        sas.iter().find(|sa| sa.id.key() == key).unwrap().placement
+    };
+    let offload = |dir| {
+        let policies = gateway.kernel.policies();
+        let mut tunnels = policies.iter().filter(|policy| policy.templates > 0);
+        let policy = tunnels.find(|policy| policy.key.dir == dir).unwrap();
+        (policy.offload, policy.spi)
+    };
+    let add = |inbound| {
+        gateway
+            .backend
+            .add_sa(&new.sa_id(inbound), &new.sa(inbound))
+    };
+    add(true).unwrap();
+    add(false).unwrap();
+    for inbound in [true, false] {
+        assert_eq!(placement(&old, inbound), Placement::Packet(P0));
+        assert_eq!(placement(&new, inbound), Placement::Crypto(P0));
+    }
+    // The old outbound SA is of use to the policy until the policy changes over.
+    assert_eq!(
+        offload(Direction::Out),
+        (Some(P0), Some(old.sa_id(false).spi))
+    );
+    gateway.add_policies(&new).unwrap();
+    assert_eq!(offload(Direction::Out), (None, Some(new.sa_id(false).spi)));
+    // What the NIC still decrypts for local sockets is accepted with an offloaded policy only.
+    assert_eq!(offload(Direction::In).0, Some(P0));
+    gateway.delete_child(&old);
+    assert_all(&gateway, Placement::Crypto(P0));
+    gateway.delete_child(&new);
+    gateway.assert_empty();
+}
+
+#[test]
+fn an_sa_that_carried_packets_is_not_moved_and_charon_rekeys_into_the_lower_mode() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Auto);
+    gateway
+        .backend
+        .add_sa(&child.sa_id(true), &child.sa(true))
+        .unwrap();
+    gateway
+        .kernel
+        .set_counters(&child.sa_id(true).key(), 100, 1, None);
+    let full = Some("other: SA table is full");
+    gateway
+        .kernel
+        .refuse_next(XFRM_MSG_NEWSA, libc::ENOSPC, full);
+    let text = line(
+        gateway
+            .backend
+            .add_sa(&child.sa_id(false), &child.sa(false)),
+    );
+    assert!(text.contains("may have carried packets"), "{text}");
+    assert_all(&gateway, Placement::Packet(P0));
+    assert_eq!(
+        gateway.host.take_expires(),
+        [(child.sa_id(true).spi, false)]
+    );
     let next = Child {
         spi: 0x2000,
         ..child.clone()
     };
-    gateway.kernel.refuse_next(
-        XFRM_MSG_NEWSA,
-        libc::ENOSPC,
-        Some("other: SA table is full"),
-    );
-    let text = line(gateway.add_child(&next));
-    assert!(text.contains("has carried packets"), "{text}");
-    assert_all(&gateway, Placement::Packet(P0));
-    gateway.delete_child(&next);
-    assert_all(&gateway, Placement::Packet(P0));
     gateway.delete_child(&child);
+    gateway.add_child(&next).unwrap();
+    gateway.delete_child(&next);
     gateway.assert_empty();
 }
 
@@ -193,37 +256,92 @@ fn auto_does_not_take_packet_along() {
 }
 
 #[test]
-fn a_move_that_fails_halfway_leaves_one_mode() {
+fn a_move_that_fails_leaves_one_mode() {
     let gateway = Gateway::new();
     let child = Child::new(PACKET_PEER, Offload::Auto);
-    gateway.add_child(&child).unwrap();
-    // The new generation is refused, then the second of the two moves.
+    // The outbound SA is refused, then what the inbound one was to become.
     let seen = Mutex::new(0);
     gateway.kernel.set_rule(Some(Arc::new(move |request| {
         let mut seen = seen.lock().unwrap();
         if request.kind == XFRM_MSG_NEWSA {
             *seen += 1;
-            if *seen == 1 || *seen == 3 {
+            if *seen == 2 || *seen == 3 {
                 return Err(KernelError::new("", libc::ENOSPC));
             }
         }
         Ok(())
     })));
-    let next = Child {
-        spi: 0x2000,
-        ..child.clone()
-    };
-    let _ = gateway.backend.add_sa(&next.sa_id(true), &next.sa(true));
+    let _ = gateway.add_child(&child);
     gateway.kernel.set_rule(None);
-    let (sas, policies) = gateway.placements();
-    assert!(
-        sas.windows(2).all(|two| two[0] == two[1]),
-        "{sas:?} {policies:?}"
+    assert_all(&gateway, Placement::Crypto(P0));
+    assert_eq!(
+        gateway.host.take_expires(),
+        [(child.sa_id(true).spi, true)],
+        "charon is told of the one that is gone"
     );
-    assert!(
-        sas[0].is_packet() == policies[0].is_some(),
-        "{sas:?} {policies:?}"
-    );
+    gateway.delete_child(&child);
+    gateway.assert_empty();
+}
+
+#[test]
+fn units_without_packet_offload_do_not_join_one_that_has_it_nor_the_other_way_round() {
+    for (first, second, fits) in [
+        (Offload::Packet, Offload::No, false),
+        (Offload::Packet, Offload::Crypto, false),
+        (Offload::Auto, Offload::No, false),
+        (Offload::No, Offload::Packet, false),
+        (Offload::No, Offload::Auto, true),
+        (Offload::Crypto, Offload::No, true),
+        (Offload::No, Offload::Crypto, true),
+    ] {
+        let gateway = Gateway::new();
+        let one = Child::new(PACKET_PEER, first);
+        gateway.add_child(&one).unwrap();
+        let other = Child {
+            spi: 0x2000,
+            ..Child::new(PACKET_PEER, second)
+        };
+        let result = gateway.add_child(&other);
+        assert_eq!(result.is_ok(), fits, "{first} {second}: {result:?}");
+        if !fits {
+            let text = line(result);
+            assert!(text.contains("reqid 1"), "{text}");
+            assert!(text.contains("use the same hw_offload"), "{text}");
+        }
+        let (sas, policies) = gateway.placements();
+        let packet = sas.iter().filter(|sa| sa.is_packet()).count();
+        assert!(packet == 0 || packet == sas.len(), "{sas:?}");
+        assert!(
+            policies
+                .iter()
+                .all(|policy| policy.is_some() == (packet > 0)),
+            "{sas:?} {policies:?}"
+        );
+        gateway.delete_child(&other);
+        gateway.delete_child(&one);
+        gateway.assert_empty();
+    }
+}
+
+#[test]
+fn crypto_that_the_kernel_put_in_software_is_known_as_software() {
+    let gateway = Gateway::new();
+    // The feature went away, and the event is not read yet.
+    gateway.kernel.put_link(FakeLink {
+        ifindex: C0,
+        name: "c0".into(),
+        up: true,
+        ..FakeLink::default()
+    });
+    let child = Child::new(CRYPTO_PEER, Offload::Crypto);
+    gateway.add_child(&child).unwrap();
+    for inbound in [true, false] {
+        let record = gateway.backend.core.sad.get(&child.sa_id(inbound).key());
+        assert_eq!(record.unwrap().placement, Placement::Software);
+    }
+    assert_all(&gateway, Placement::Software);
+    gateway.delete_child(&child);
+    gateway.assert_empty();
 }
 
 #[test]

@@ -47,6 +47,51 @@ fn sixteen_threads_and_faults_leave_nothing() {
     gateway.assert_empty();
 }
 
+/// A unit is lowered (which re-creates its SAs one by one) while another thread deletes one of them:
+/// the deleted SA must not come back.
+#[test]
+fn an_sa_that_is_deleted_while_its_unit_is_lowered_stays_deleted() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Auto);
+    let (enter, entered) = mpsc::channel();
+    let enter = Mutex::new(enter);
+    let seen = AtomicU32::new(0);
+    gateway.kernel.set_rule(Some(Arc::new(move |request| {
+        if request.kind != XFRM_MSG_NEWSA {
+            return Ok(());
+        }
+        match seen.fetch_add(1, Ordering::Relaxed) {
+            // The outbound SA is refused, so that the inbound one has to move.
+            1 => Err(KernelError::new("", libc::ENOSPC)),
+            // It is taken out and about to be added again: the other thread has its chance.
+            2 => {
+                let _ = enter.lock().unwrap().send(());
+                thread::sleep(Duration::from_millis(100));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    })));
+    thread::scope(|scope| {
+        let (gateway, child) = (&gateway, &child);
+        let other = scope.spawn(move || {
+            entered.recv().expect("the inbound SA is moved");
+            let _ = gateway.backend.del_sa(&child.sa_id(true), 0);
+        });
+        gateway
+            .backend
+            .add_sa(&child.sa_id(true), &child.sa(true))
+            .unwrap();
+        let _ = gateway
+            .backend
+            .add_sa(&child.sa_id(false), &child.sa(false));
+        other.join().unwrap();
+    });
+    gateway.kernel.set_rule(None);
+    gateway.delete_child(&child);
+    gateway.assert_empty();
+}
+
 #[test]
 fn a_device_that_is_slow_delays_its_caller_only() {
     let gateway = Gateway::new();

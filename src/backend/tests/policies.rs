@@ -93,7 +93,7 @@ fn a_trap_waits_below_its_child_and_comes_back() {
 }
 
 #[test]
-fn a_packet_trap_without_a_known_peer_is_refused_and_auto_is_software() {
+fn a_packet_trap_without_a_known_peer_is_refused_and_auto_waits_in_software() {
     let gateway = Gateway::new();
     let trap = Child {
         class: PriorityClass::Routed,
@@ -114,15 +114,16 @@ fn a_packet_trap_without_a_known_peer_is_refused_and_auto_is_software() {
     };
     gateway.add_policies(&auto).unwrap();
     assert_eq!(policy(&gateway, Direction::Out).offload, None);
-    // The CHILD_SA that it triggers is in the same place, though its peer is known.
+    // The CHILD_SA that it triggers has a peer: the trap is no reason to keep it out of the NIC.
     let child = Child::new(PACKET_PEER, Offload::Auto);
     gateway.add_child(&child).unwrap();
     let (sas, policies) = gateway.placements();
     assert_eq!(
         (sas, policies),
-        (vec![Placement::Software; 2], vec![None; 2])
+        (vec![Placement::Packet(P0); 2], vec![Some(P0); 2])
     );
     gateway.delete_child(&child);
+    assert_eq!(policy(&gateway, Direction::Out).offload, Some(P0));
     gateway.delete_child(&auto);
     gateway.assert_empty();
 }

@@ -604,6 +604,16 @@ static bool caps_keep(capabilities_t *this, u_int cap)
 	return cap == CAP_NET_ADMIN;
 }
 
+static uid_t caps_uid(capabilities_t *this)
+{
+	return 1001;
+}
+
+static gid_t caps_gid(capabilities_t *this)
+{
+	return 1002;
+}
+
 static void watcher_add(watcher_t *this, int fd, watcher_event_t events, watcher_cb_t cb,
 						void *data)
 {
@@ -659,28 +669,83 @@ static hw_offload_t no_offload(child_cfg_t *this)
 	return HW_OFFLOAD_NO;
 }
 
+static uint32_t net_reqid(child_cfg_t *this)
+{
+	return 42;
+}
+
+static uint32_t no_reqid(child_cfg_t *this)
+{
+	return 0;
+}
+
+static ipsec_mode_t tunnel_mode(child_cfg_t *this)
+{
+	return MODE_TUNNEL;
+}
+
+static char *peer_cfg_name(peer_cfg_t *this)
+{
+	return "site";
+}
+
 static enumerator_t *peer_cfg_children(peer_cfg_t *this)
 {
 	return children->create_enumerator(children);
 }
 
+static peer_cfg_t peer_cfg = {
+	.get_name = peer_cfg_name,
+	.create_child_cfg_enumerator = peer_cfg_children,
+};
+
 static peer_cfg_t *ike_sa_get_peer_cfg(ike_sa_t *this)
 {
-	static peer_cfg_t peer_cfg = { .create_child_cfg_enumerator = peer_cfg_children };
-
 	return children ? &peer_cfg : NULL;
+}
+
+/** The loaded connections: the one of the IKE_SA, twice. */
+static linked_list_t *peers;
+
+static enumerator_t *backends_enumerator(backend_manager_t *this, host_t *me, host_t *other,
+										 identification_t *my_id, identification_t *other_id,
+										 ike_version_t version)
+{
+	check(!me && !other && !my_id && !other_id && version == IKE_ANY);
+	return peers->create_enumerator(peers);
 }
 
 void paper_children(int packet)
 {
-	static child_cfg_t net = { .get_name = net_name, .get_hw_offload = packet_offload };
-	static child_cfg_t plain = { .get_name = plain_name, .get_hw_offload = no_offload };
-	static child_cfg_t voice = { .get_name = voice_name, .get_hw_offload = packet_offload };
+	static child_cfg_t net = {
+		.get_name = net_name,
+		.get_hw_offload = packet_offload,
+		.get_reqid = net_reqid,
+		.get_mode = tunnel_mode,
+	};
+	static child_cfg_t plain = {
+		.get_name = plain_name,
+		.get_hw_offload = no_offload,
+		.get_reqid = no_reqid,
+		.get_mode = tunnel_mode,
+	};
+	static child_cfg_t voice = {
+		.get_name = voice_name,
+		.get_hw_offload = packet_offload,
+		.get_reqid = no_reqid,
+		.get_mode = tunnel_mode,
+	};
 
 	if (children)
 	{
 		children->destroy(children);
 		children = NULL;
+		peers->destroy(peers);
+		peers = NULL;
+	}
+	if (packet)
+	{
+		peers = paper_list(2, &peer_cfg, &peer_cfg);
 	}
 	if (packet == 1)
 	{
@@ -717,9 +782,10 @@ daemon_t *charon;
 void paper_charon(void)
 {
 	static settings_t paper_settings = { .get_str = settings_str };
-	static capabilities_t caps = { .keep = caps_keep };
+	static capabilities_t caps = { .keep = caps_keep, .get_uid = caps_uid, .get_gid = caps_gid };
 	static plugin_loader_t plugins = { .create_plugin_enumerator = plugins_enumerator };
 	static watcher_t watcher = { .add = watcher_add, .remove = watcher_remove };
+	static backend_manager_t backends = { .create_peer_cfg_enumerator = backends_enumerator };
 	static bus_t bus = { .get_sa = bus_get_sa, .log = bus_log };
 	static kernel_interface_t kernel = {
 		.acquire = kernel_acquire,
@@ -744,6 +810,7 @@ void paper_charon(void)
 	static daemon_t paper_daemon = {
 		.kernel = &kernel,
 		.bus = &bus,
+		.backends = &backends,
 	};
 
 	lib = &paper_lib;

@@ -961,6 +961,39 @@ static void case_network(void)
 	unload();
 }
 
+static char child_list[256];
+static int child_limit;
+
+static bool list_child(void *context, const struct fs_child *child)
+{
+	check(context == &child_limit && child->mode == FS_MODE_TUNNEL);
+	snprintf(child_list + strlen(child_list), sizeof(child_list) - strlen(child_list),
+			 "%s/%s=%u,%u ", child->connection, child->name, child->hw_offload, child->reqid);
+	return --child_limit > 0;
+}
+
+/** The CHILD_SAs of all connections, and the owner of sockets. */
+static void case_children(void)
+{
+	uint32_t uid = 0, gid = 0;
+
+	load();
+	paper_children(1);
+	child_limit = 100;
+	host.children(list_child, &child_limit);
+	check(streq(child_list, "site/plain=0,0 site/net=2,42 site/plain=0,0 site/net=2,42 "));
+	/* it ends when it is told to, also within a connection */
+	child_list[0] = '\0';
+	child_limit = 3;
+	host.children(list_child, &child_limit);
+	check(streq(child_list, "site/plain=0,0 site/net=2,42 site/plain=0,0 "));
+	paper_children(0);
+
+	host.socket_owner(&uid, &gid);
+	check(uid == 1001 && gid == 1002);
+	unload();
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -969,6 +1002,7 @@ static const struct {
 	{ "null", case_null }, { "sa", case_sa }, { "update", case_update },
 	{ "policy", case_policy }, { "answers", case_answers }, { "settings", case_settings },
 	{ "events", case_events }, { "network", case_network },
+	{ "children", case_children },
 };
 
 int main(int argc, char *argv[])

@@ -126,7 +126,8 @@ end_lab() {
 KNOB_DEFAULTS="ipsec_supported=1 packet_supported=1 crypto_supported=1 tunnel_supported=1 esn_supported=1
 encap_supported=1 prio_supported=1 encap_blocked=0 replay_needs_esn=0 tc_busy=0 sync_replay=0 sample_ms=1000
 max_sas=0 max_policies=0 add_delay_ms=0 delete_delay_ms=0 corrupt_next=0 duplicate_next=0 drop_next=0
-fail_sa_add=0 fail_policy_add=0 match=reqid prefer=older"
+replay_long_only=1 freeze_mac=1 wildcard_zero=1 late_free=1 wire_bytes=1 byte_limits=1 tc_blocks=1
+fail_sa_add=0 fail_policy_add=0 fail_call=0 match=reqid prefer=older"
 
 knob() { echo "$3" >"$DBG/$1/knobs/$2" || die "knob $2 of $1 refused $3"; }
 
