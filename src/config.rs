@@ -38,6 +38,12 @@ pub struct Config {
     /// `neighbour_timeout`: how long to wait for the next hop's link-layer address before an SA goes
     /// to the NIC, in milliseconds.
     pub neighbour_timeout_ms: u64,
+    /// `rekey_pace`: how many CHILD_SAs per second charon is told to rekey after a device lost them
+    /// or their route moved.
+    pub rekey_pace: u32,
+    /// `truth_interval`: seconds within which everything installed is compared with the kernel once,
+    /// 0 = never.
+    pub truth_interval: u32,
     /// `charon.iptfs.*`: what charon offers for RFC 9347.
     pub iptfs: Iptfs,
 }
@@ -55,6 +61,8 @@ impl Default for Config {
             set_proto_port_transport_sa: false,
             allow_no_replay: false,
             neighbour_timeout_ms: 500,
+            rekey_pace: 100,
+            truth_interval: 300,
             iptfs: Iptfs::default(),
         }
     }
@@ -65,6 +73,10 @@ impl Config {
     pub fn read(host: &dyn Host) -> Self {
         let default = Self::default();
         let own = |key: &str, fallback: bool| host.get_bool(&format!("{PREFIX}{key}"), fallback);
+        let bounded = |key: &str, fallback: u32, min: i64, max: i64| {
+            let value = host.get_int(&format!("{PREFIX}{key}"), i64::from(fallback));
+            value.clamp(min, max) as u32
+        };
         let number = |key: &str, fallback: u32| {
             let value = host.get_int(key, i64::from(fallback));
             // settings_t hands out a signed 32-bit integer: 0xc0000000 comes back negative.
@@ -118,6 +130,8 @@ impl Config {
             allow_no_replay: own("allow_no_replay", default.allow_no_replay),
             // Bounded, since a worker of charon waits for it.
             neighbour_timeout_ms: timeout.clamp(0, 5_000) as u64,
+            rekey_pace: bounded("rekey_pace", default.rekey_pace, 1, 10_000),
+            truth_interval: bounded("truth_interval", default.truth_interval, 0, 86_400),
             iptfs: Iptfs {
                 drop_time: number("iptfs.drop_time", default.iptfs.drop_time),
                 reorder_window: u16::try_from(number(

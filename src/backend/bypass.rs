@@ -220,6 +220,33 @@ impl PortBypass {
         }
     }
 
+    /// Puts back the exemptions that somebody else removed.
+    pub(super) fn repair(&self, core: &Core) {
+        let keys: Vec<(PolicyKey, Option<u32>)> = {
+            let state = self.lock();
+            let global = state.global.iter().map(|key| (key.clone(), None));
+            let devices = state.devices.iter().filter(|(_, device)| device.ready);
+            let offloaded = devices.flat_map(|(ifindex, device)| {
+                let keys = device.installed.iter();
+                keys.map(|key| (key.clone(), Some(*ifindex)))
+            });
+            global.chain(offloaded).collect()
+        };
+        for (key, offload) in keys {
+            match core.kernel.get_policy(&key) {
+                Err(error) if error.errno == libc::ENOENT => {}
+                _ => continue,
+            }
+            if let Err(error) = add(&core.kernel, &key, offload) {
+                log::error!(
+                    "unable to restore the exemption of IKE {} {}: {error}",
+                    key.selector,
+                    key.dir
+                );
+            }
+        }
+    }
+
     /// Removes all exemptions, at the end.
     pub(super) fn remove_all(&self, kernel: &Kernel) {
         let state = std::mem::take(&mut *self.lock());

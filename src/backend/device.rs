@@ -35,6 +35,17 @@ pub(super) struct Question<'a> {
 }
 
 impl Core {
+    /// For a policy of a unit whose device is away: it joins the unit and blocks until the device is
+    /// back. charon puts policies back while it moves a CHILD_SA (child_sa.c: update) and does not
+    /// look whether that worked, so a refusal would leave nothing in their place.
+    pub(super) fn place_away(&self, turn: &UnitTurn<'_>) -> Option<Placement> {
+        let placement = turn.view(|unit| unit.next.filter(|_| !unit.is_empty()))?;
+        match placement {
+            Placement::Packet(ifindex) if !self.links.is_up(ifindex) => Some(placement),
+            _ => None,
+        }
+    }
+
     /// The way to the peer goes through another device than the unit's, for all of its SAs.
     pub(super) fn must_leave(
         &self,
@@ -70,8 +81,18 @@ impl Core {
         let Some(peer) = question.peer.filter(|peer| !peer.is_unspecified()) else {
             return Err(Refusal::way("the peer is not known yet"));
         };
+        self.device_to(peer, question.local, question.mark)
+    }
+
+    /// The device that packets to a peer leave through.
+    pub(super) fn device_to(
+        &self,
+        peer: IpAddr,
+        local: Option<IpAddr>,
+        mark: u32,
+    ) -> std::result::Result<Device, Refusal> {
         let route = self
-            .route_to(peer, question.local, question.mark)
+            .route_to(peer, local, mark)
             .ok_or_else(|| Refusal::way(format!("no route to the peer {peer}")))?;
         self.device_facts(route.oif)
     }

@@ -178,7 +178,7 @@ impl Core {
                 .entry
                 .installed
                 .as_ref()
-                .is_some_and(|installed| installed.offload != wanted);
+                .is_some_and(|installed| installed.device() != wanted);
             if elsewhere && let Err(error) = self.install(&mut policy) {
                 log::error!(
                     "unable to move policy {} {}: {error}",

@@ -2,24 +2,25 @@
 //! What happens to offloaded units when a device goes down, comes back, or disappears.
 //!
 //! Owns the reaction to link events. The kernel flushes all SAs and policies of a device that goes
-//! down, without a word on the XFRM socket (net/xfrm/xfrm_device.c: xfrm_dev_down). SAs cannot be
-//! put back, since only the NIC knew their sequence numbers: charon is told that they expire, and
-//! rekeys. Policies are put back. Called by charon's watcher.
+//! down, without a word on the XFRM socket (net/xfrm/xfrm_device.c: xfrm_dev_down), unless the
+//! device lost its offload feature before; so the kernel is asked what is gone. Policies that are
+//! gone are replaced by blocks in software at once; the SAs go to `recovery.rs`. A device that comes
+//! back gets its policies; one that comes back under another index, or not at all, is for `device.rs`
+//! to notice when the SAs are rekeyed. Called by charon's watcher.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::host::Readable;
-use crate::model::Proto;
 use crate::nic::{Link, LinkChange};
+use crate::spd::Turn;
+use crate::xfrm::PolicyKey;
 
 use super::Core;
 
 /// Listens to link events.
 pub(super) struct LinkWatch {
     core: Arc<Core>,
-    /// Devices that were flushed and wait to come back.
-    flushed: Mutex<Vec<u32>>,
     stopped: AtomicBool,
 }
 
@@ -27,7 +28,6 @@ impl LinkWatch {
     pub(super) fn new(core: Arc<Core>) -> Self {
         Self {
             core,
-            flushed: Mutex::new(Vec::new()),
             stopped: AtomicBool::new(false),
         }
     }
@@ -38,103 +38,77 @@ impl LinkWatch {
     }
 
     fn down(&self, link: &Link, what: &str) {
-        let sas = self
-            .core
+        let core = &self.core;
+        core.recovery.flapped();
+        let on_device = core
             .sad
-            .select(|record| record.placement.device() == Some(link.ifindex))
-            .len();
-        let policies = self.policies_on(link.ifindex);
-        if sas == 0 && policies.is_empty() {
+            .select(|record| record.placement.device() == Some(link.ifindex));
+        let missing = core.missing(on_device);
+        // Before the policies: what leads to a lost SA is blocked even if the device is up again.
+        core.lose(&missing);
+        let policies = core.flushed_policies(link.ifindex);
+        let (sas, count) = (missing.gone.len(), policies.len());
+        if sas == 0 && count == 0 {
             return;
         }
-        log::warn!(
-            "{} {what}: the kernel removed its {sas} offloaded SAs and {} policies",
-            link.name,
-            policies.len()
-        );
-        self.core.bypass.forget(link.ifindex);
-        self.core.units.device_flushed(link.ifindex);
-        let mut flushed = self.flushed.lock().unwrap_or_else(PoisonError::into_inner);
-        if !flushed.contains(&link.ifindex) {
-            flushed.push(link.ifindex);
+        core.units.device_flushed(link.ifindex);
+        if count > 0 {
+            core.bypass.forget(link.ifindex);
         }
+        let counts = core.reinstall_where(|turn| policies.contains(turn.key()));
+        log::warn!(
+            "{} {what}: the kernel removed its {sas} offloaded SAs and {count} policies; {} \
+             policies block until it is back, {} are in place",
+            link.name,
+            counts.blocked,
+            counts.restored
+        );
     }
 
     fn up(&self, link: &Link) {
-        {
-            let mut flushed = self.flushed.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(at) = flushed.iter().position(|ifindex| *ifindex == link.ifindex) else {
-                return;
-            };
-            flushed.swap_remove(at);
+        let core = &self.core;
+        let counts = core.reinstall_where(|turn| {
+            let installed = turn.entry.installed.as_ref();
+            installed.is_some_and(|installed| installed.away == Some(link.ifindex))
+                && !core.is_held(turn, link.ifindex)
+        });
+        let waiting = core.recovery.count();
+        if counts.restored + counts.failed + waiting > 0 {
+            log::warn!(
+                "{} is back: {} policies restored, {} failed, {waiting} CHILD_SAs to be rekeyed",
+                link.name,
+                counts.restored,
+                counts.failed
+            );
         }
-        let (mut restored, mut failed) = (0, 0);
-        for key in self.policies_on(link.ifindex) {
-            let Some(mut turn) = self.core.spd.existing(&key) else {
+        core.recovery.hurry();
+    }
+}
+
+impl Core {
+    /// Policies that should be on a device and are not in the kernel. Their entries say so then.
+    fn flushed_policies(&self, ifindex: u32) -> Vec<PolicyKey> {
+        let is_there = |turn: &Turn<'_>| {
+            !matches!(self.kernel.get_policy(turn.key()),
+                      Err(error) if error.errno == libc::ENOENT)
+        };
+        let mut flushed = Vec::new();
+        for key in self.spd.keys() {
+            let Some(mut turn) = self.spd.existing(&key) else {
                 continue;
             };
-            match self.core.reinstall(&mut turn) {
-                Ok(()) => restored += 1,
-                Err(error) => {
-                    failed += 1;
-                    log::error!(
-                        "unable to restore policy {} {} on {}: {error}",
-                        key.selector,
-                        key.dir,
-                        link.name
-                    );
-                }
+            let installed = turn.entry.installed.as_ref();
+            if installed.is_none_or(|installed| installed.offload != Some(ifindex))
+                || is_there(&turn)
+            {
+                continue;
             }
+            turn.entry.installed = None;
+            // It is counted anew when it is installed.
+            self.bypass.leave(&self.kernel, ifindex);
+            flushed.push(key);
         }
-        // Outbound ones only: a CHILD_SA is rekeyed once, not once per direction.
-        let sas = self
-            .core
-            .sad
-            .select(|record| record.placement.device() == Some(link.ifindex) && !record.inbound);
-        log::warn!(
-            "{} is back: {restored} policies restored, {failed} failed, {} CHILD_SAs to be rekeyed",
-            link.name,
-            sas.len()
-        );
-        for record in sas {
-            if record.id.proto != Proto::Comp {
-                self.core
-                    .host
-                    .expire(record.id.proto, record.id.spi, record.id.dst.ip, false);
-            }
-        }
-    }
-
-    /// Whether what should be on a device is gone from the kernel: it was down, and nobody saw it.
-    fn was_flushed(&self, ifindex: u32) -> bool {
-        let kernel = &self.core.kernel;
-        let sas = self
-            .core
-            .sad
-            .select(|record| record.placement.device() == Some(ifindex));
-        self.policies_on(ifindex)
-            .iter()
-            .any(|key| matches!(kernel.get_policy(key), Err(error) if error.errno == libc::ENOENT))
-            || sas.iter().any(|record| {
-                matches!(kernel.get_sa(&record.id.key(), record.id.src.ip),
-                         Err(error) if error.errno == libc::ESRCH)
-            })
-    }
-
-    fn policies_on(&self, ifindex: u32) -> Vec<crate::xfrm::PolicyKey> {
-        self.core
-            .spd
-            .keys()
-            .into_iter()
-            .filter(|key| {
-                self.core.spd.existing(key).is_some_and(|turn| {
-                    turn.entry
-                        .installed
-                        .as_ref()
-                        .is_some_and(|installed| installed.offload == Some(ifindex))
-                })
-            })
-            .collect()
+        flushed
     }
 }
 
@@ -146,14 +120,14 @@ impl Readable for LinkWatch {
         let mut resynced = false;
         for change in self.core.links.update() {
             match change {
-                LinkChange::Up(link) if resynced && self.was_flushed(link.ifindex) => {
+                LinkChange::Up(link) if resynced => {
                     self.down(&link, "went down unseen");
                     self.up(&link);
                 }
                 LinkChange::Down(link) => self.down(&link, "went down"),
                 LinkChange::Gone(link) => self.down(&link, "is gone"),
                 LinkChange::Up(link) => self.up(&link),
-                LinkChange::Features(_) => {}
+                LinkChange::Features(_) => self.core.recovery.hurry(),
                 LinkChange::Resynced => {
                     resynced = true;
                     log::warn!("link events were lost, read all links again");

@@ -14,12 +14,14 @@ mod honoured;
 mod links;
 mod place;
 mod policy;
+mod recovery;
 mod routes;
 mod sa;
 mod shunts;
 mod templates;
 #[allow(dead_code, reason = "the first tasks follow")]
 mod ticker;
+mod truth;
 mod units;
 
 use std::os::fd::RawFd;
@@ -39,7 +41,9 @@ use crate::xfrm::{Kernel, NetlinkTransport, PolicyKey, Timer, TimerFd, Transport
 use bypass::PortBypass;
 use honoured::Honoured;
 use links::LinkWatch;
+use recovery::{Recovery, Repairs};
 use ticker::Ticker;
+use truth::Truth;
 use units::Units;
 
 /// `kernel_feature_t`
@@ -66,6 +70,7 @@ pub(crate) struct Core {
     links: Links,
     bypass: PortBypass,
     honoured: Honoured,
+    recovery: Arc<Recovery>,
     /// What is done later, or again and again.
     pub(crate) ticker: Arc<Ticker>,
     /// Offloaded PASS and DROP policies: few, and to be kept in front of others.
@@ -77,6 +82,9 @@ pub struct Backend {
     core: Arc<Core>,
     events: Arc<Events>,
     link_watch: Arc<LinkWatch>,
+    /// Kept for the ticker, which does not own its tasks.
+    _repairs: Arc<Repairs>,
+    _truth: Arc<Truth>,
     stopped: AtomicBool,
 }
 
@@ -111,7 +119,9 @@ impl Backend {
         let config = Config::read(host.as_ref());
         let kernel = Kernel::new(Arc::clone(&transport));
         let sad = Arc::new(Sad::default());
-        let events = Arc::new(Events::open(&kernel, Arc::clone(&host), Arc::clone(&sad))?);
+        let ticker = Arc::new(Ticker::new(timer));
+        let recovery = Arc::new(Recovery::new(Arc::clone(&sad), Arc::clone(&ticker)));
+        let events = Arc::new(Events::open(&kernel, Arc::clone(&host), recovery.clone())?);
         let links = Links::new(Arc::clone(&transport))?;
         let core = Arc::new(Core {
             host: Arc::clone(&host),
@@ -123,10 +133,13 @@ impl Backend {
             links,
             bypass: PortBypass::default(),
             honoured: Honoured::default(),
-            ticker: Arc::new(Ticker::new(timer)),
+            recovery,
+            ticker,
             shunts: Mutex::default(),
         });
         let link_watch = Arc::new(LinkWatch::new(Arc::clone(&core)));
+        let repairs = Repairs::register(&core);
+        let truth = Truth::register(&core);
         let watched: [(RawFd, Arc<dyn Readable>, &str); 3] = [
             (events.fd(), events.clone(), "XFRM event socket"),
             (core.links.fd(), link_watch.clone(), "link event socket"),
@@ -147,6 +160,8 @@ impl Backend {
             core,
             events,
             link_watch,
+            _repairs: repairs,
+            _truth: truth,
             stopped: AtomicBool::new(false),
         }))
     }

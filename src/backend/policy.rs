@@ -93,7 +93,10 @@ impl Core {
         let named = sa_name(&user);
         let newcomer = Newcomer::Policy(named);
         let turn = self.units.turn(spec.sa.reqid);
-        let mut placement = self.place_policy(&turn, &question, &newcomer)?;
+        let mut placement = match self.place_policy(&turn, &question, &newcomer) {
+            Ok(placement) => placement,
+            Err(error) => self.place_away(&turn).ok_or(error)?,
+        };
         // Each round is a mode lower than the one before.
         loop {
             match self.add_user(&key, user.clone()) {
@@ -173,6 +176,7 @@ impl Core {
         self.update_route(&mut turn);
         let offloaded = self.offload_of(&turn).is_some();
         drop(turn);
+        self.recovery.watch_over();
         if offloaded {
             self.raise_shunts(key, &user);
         }
@@ -194,7 +198,9 @@ impl Core {
 
     /// Makes the kernel have what the first user wants. There must be one.
     pub(super) fn install(&self, turn: &mut Turn<'_>) -> std::result::Result<(), KernelError> {
-        let offload = self.offload_of(turn);
+        let wanted = self.offload_of(turn);
+        let away = wanted.filter(|ifindex| self.is_held(turn, *ifindex));
+        let offload = wanted.filter(|_| away.is_none());
         let before = turn
             .entry
             .installed
@@ -204,19 +210,27 @@ impl Core {
             return Ok(());
         };
         let (reqid, named) = (user.spec.sa.reqid, sa_name(user));
-        let templates = templates_of(user);
+        let kind = match user.spec.kind {
+            // An IPsec policy of packet mode is never in software, and nothing may pass meanwhile.
+            PolicyKind::Ipsec if away.is_some() => PolicyKind::Drop,
+            kind => kind,
+        };
+        let ipsec = kind == PolicyKind::Ipsec;
+        let templates = if ipsec {
+            templates_of(user)
+        } else {
+            Vec::new()
+        };
         let message = PolicyMessage {
             key: turn.key(),
             priority: user.priority,
-            action: match user.spec.kind {
+            action: match kind {
                 PolicyKind::Drop => Action::Block,
                 PolicyKind::Ipsec | PolicyKind::Pass => Action::Allow,
             },
             templates: &templates,
-            cpu_acquires: user.spec.pcpu_acquires,
-            icmp: user.spec.forward_icmp
-                && user.spec.kind == PolicyKind::Ipsec
-                && turn.key().dir != Direction::In,
+            cpu_acquires: user.spec.pcpu_acquires && ipsec,
+            icmp: user.spec.forward_icmp && ipsec && turn.key().dir != Direction::In,
             offload,
         };
         if let Some(ifindex) = offload.filter(|_| offload != before) {
@@ -240,10 +254,14 @@ impl Core {
         });
         let released = match &result {
             Ok(()) => {
-                if let Some(name) = named.filter(|_| turn.key().dir == Direction::Out) {
+                if let Some(name) = named.filter(|_| ipsec && turn.key().dir == Direction::Out) {
                     self.units.point_at(reqid, name);
                 }
-                turn.entry.installed = Some(Installed { offload, reqid });
+                turn.entry.installed = Some(Installed {
+                    offload,
+                    reqid,
+                    away,
+                });
                 before
             }
             Err(_) => offload,
@@ -261,20 +279,6 @@ impl Core {
             || Ok(self.kernel.get_policy(key)?.offload.is_some()),
             || self.kernel.del_policy(key),
         )
-    }
-
-    /// Installs a policy again that the kernel flushed with its device.
-    pub(super) fn reinstall(&self, turn: &mut Turn<'_>) -> std::result::Result<(), KernelError> {
-        if let Some(ifindex) = turn
-            .entry
-            .installed
-            .take()
-            .and_then(|installed| installed.offload)
-        {
-            // It is counted anew by install.
-            self.bypass.leave(&self.kernel, ifindex);
-        }
-        self.install_or_soften(turn)
     }
 
     pub(super) fn query_policy(&self, id: &PolicyId) -> Result<i64> {

@@ -100,10 +100,12 @@ impl Core {
             if let Placement::Packet(ifindex) = placement {
                 self.prepare_next_hop(ifindex, peer, local, question.mark);
             }
+            let flaps = self.recovery.flaps();
             let refusal = match self.install_sa(id, spec, &transforms, placement) {
                 Ok(()) => match self.crypto_that_is_software(id, placement) {
                     None => {
                         self.join(&turn, id, spec, placement);
+                        self.recovery.installed(&id.key(), flaps);
                         return Ok(());
                     }
                     Some(refusal) if spec.offload == Offload::Auto => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What the kernel reports: acquires, expiries, new mappings, migrations.
+//! What the kernel reports: acquires, expiries, new mappings, migrations, deletions.
 //!
 //! Owns the XFRM event socket. Called by charon's watcher when it is readable; passes each event on
 //! to charon. A lost event (the socket's buffer ran over) is never silent: what the kernel has is
@@ -7,45 +7,77 @@
 //! a lock held.
 #![forbid(unsafe_code)]
 
-use std::collections::HashSet;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use crate::error::Result;
 use crate::host::{Host, Readable};
 use crate::model::{Proto, SaKey};
-use crate::sad::Sad;
+use crate::xfrm::consts::{
+    XFRM_MSG_ACQUIRE, XFRM_MSG_DELPOLICY, XFRM_MSG_DELSA, XFRM_MSG_EXPIRE, XFRM_MSG_FLUSHPOLICY,
+    XFRM_MSG_FLUSHSA, XFRM_MSG_MAPPING, XFRM_MSG_MIGRATE,
+};
 use crate::xfrm::{
-    Event, EventSocket, Kernel, Protocol, Received, XFRMNLGRP_ACQUIRE, XFRMNLGRP_EXPIRE,
-    XFRMNLGRP_MAPPING, XFRMNLGRP_MIGRATE, decode_event,
+    Event, EventSocket, Kernel, PolicyKey, Protocol, Received, Subscription, XFRMNLGRP_ACQUIRE,
+    XFRMNLGRP_EXPIRE, XFRMNLGRP_MAPPING, XFRMNLGRP_MIGRATE, XFRMNLGRP_POLICY, XFRMNLGRP_SA,
+    decode_event,
 };
 
 /// Messages read in one go, so that a flood of acquires does not hold a worker for ever.
 const BATCH: usize = 256;
 
+/// Who repairs what others removed. Called for our own deletions, too: who deletes something
+/// forgets it first. Must not wait, since it holds up the events behind.
+pub trait Repair: Send + Sync {
+    /// An SA was deleted.
+    fn sa_deleted(&self, key: &SaKey);
+    /// A policy was deleted.
+    fn policy_deleted(&self, key: &PolicyKey);
+    /// All SAs of some protocol were deleted.
+    fn sas_flushed(&self);
+    /// All policies were deleted.
+    fn policies_flushed(&self);
+    /// Events were lost: anything may have happened.
+    fn events_lost(&self);
+}
+
 /// The event socket and those who are told.
 pub struct Events {
     socket: Box<dyn EventSocket>,
-    kernel: Kernel,
     host: Arc<dyn Host>,
-    sad: Arc<Sad>,
+    repair: Arc<dyn Repair>,
 }
 
 impl Events {
     /// Opens the socket and joins the groups.
-    pub fn open(kernel: &Kernel, host: Arc<dyn Host>, sad: Arc<Sad>) -> Result<Self> {
-        let groups = [
-            XFRMNLGRP_ACQUIRE,
-            XFRMNLGRP_EXPIRE,
-            XFRMNLGRP_MIGRATE,
-            XFRMNLGRP_MAPPING,
-        ];
-        let socket = kernel.transport().subscribe(Protocol::Xfrm, &groups)?;
+    pub fn open(kernel: &Kernel, host: Arc<dyn Host>, repair: Arc<dyn Repair>) -> Result<Self> {
+        let socket = kernel.transport().subscribe_to(&Subscription {
+            protocol: Protocol::Xfrm,
+            groups: &[
+                XFRMNLGRP_ACQUIRE,
+                XFRMNLGRP_EXPIRE,
+                XFRMNLGRP_MIGRATE,
+                XFRMNLGRP_MAPPING,
+                XFRMNLGRP_SA,
+                XFRMNLGRP_POLICY,
+            ],
+            // Not what is added: that is most, it is our own doing, and it carries keys.
+            kinds: &[
+                XFRM_MSG_ACQUIRE,
+                XFRM_MSG_EXPIRE,
+                XFRM_MSG_MIGRATE,
+                XFRM_MSG_MAPPING,
+                XFRM_MSG_DELSA,
+                XFRM_MSG_DELPOLICY,
+                XFRM_MSG_FLUSHSA,
+                XFRM_MSG_FLUSHPOLICY,
+            ],
+            buffer: None,
+        })?;
         Ok(Self {
             socket,
-            kernel: kernel.clone(),
             host,
-            sad,
+            repair,
         })
     }
 
@@ -78,6 +110,10 @@ impl Events {
                     self.host.migrate(pair);
                 }
             }
+            Event::SaDeleted(key) => self.repair.sa_deleted(&key),
+            Event::PolicyDeleted(key) => self.repair.policy_deleted(&key),
+            Event::SasFlushed => self.repair.sas_flushed(),
+            Event::PoliciesFlushed => self.repair.policies_flushed(),
         }
     }
 
@@ -95,34 +131,6 @@ impl Events {
             self.host.expire(key.proto, key.spi, key.dst, hard);
         }
     }
-
-    /// Events were lost: an SA that the kernel no longer has expired unseen.
-    fn resync(&self) {
-        // First what we have, then what the kernel has: an SA that is added in between is only in
-        // the second.
-        let ours = self.sad.select(|_| true);
-        let mut kernels = HashSet::new();
-        if let Err(error) = self.kernel.dump_sas(&mut |state| {
-            kernels.insert(state.id.key());
-        }) {
-            log::error!("XFRM events were lost, and the SAD cannot be read: {error}");
-            return;
-        }
-        let lost: Vec<_> = ours
-            .iter()
-            .map(|record| record.id.key())
-            // One that charon deleted in the meantime did not expire.
-            .filter(|key| !kernels.contains(key) && self.sad.get(key).is_some())
-            .collect();
-        log::warn!(
-            "XFRM events were lost: {} of {} SAs are gone from the kernel",
-            lost.len(),
-            ours.len()
-        );
-        for key in lost {
-            self.expire(&key, true);
-        }
-    }
 }
 
 impl Readable for Events {
@@ -135,7 +143,7 @@ impl Readable for Events {
                         self.deliver(event);
                     }
                 }
-                Ok(Some(Received::Overrun)) => self.resync(),
+                Ok(Some(Received::Overrun)) => self.repair.events_lost(),
                 Err(error) => {
                     log::error!("reading XFRM events failed: {error}");
                     break;

@@ -121,6 +121,11 @@ impl Links {
         self.cache().links.get(&ifindex).cloned()
     }
 
+    /// Whether a device is there and administratively up.
+    pub fn is_up(&self, ifindex: u32) -> bool {
+        self.cache().links.get(&ifindex).is_some_and(|link| link.up)
+    }
+
     /// A device by name.
     pub fn by_name(&self, name: &str) -> Option<Link> {
         self.cache()

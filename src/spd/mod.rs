@@ -95,6 +95,16 @@ pub struct Installed {
     pub offload: Option<u32>,
     /// reqid of the templates, 0 = none.
     pub reqid: u32,
+    /// NIC that should have it and cannot at the moment. What the kernel has stands in for it, in
+    /// software: a PASS or DROP as it is, an IPsec policy as a block.
+    pub away: Option<u32>,
+}
+
+impl Installed {
+    /// The NIC it belongs to, there or not.
+    pub fn device(&self) -> Option<u32> {
+        self.offload.or(self.away)
+    }
 }
 
 /// All about one key.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What the kernel reports by itself: acquire, expire, mapping, migrate.
+//! What the kernel reports by itself: acquire, expire, mapping, migrate, delete, flush.
 //!
 //! Owns the reading of these messages. Called by `events/`, which owns the socket and decides.
 //! Must not panic on any bytes, nor act on an event.
@@ -8,12 +8,13 @@
 use std::net::IpAddr;
 
 use super::consts::{
-    XFRM_MSG_ACQUIRE, XFRM_MSG_EXPIRE, XFRM_MSG_MAPPING, XFRM_MSG_MIGRATE, XFRMA_IF_ID,
-    XFRMA_KMADDRESS, XFRMA_MARK, XFRMA_MIGRATE, XFRMA_SA_PCPU, XFRMA_SEC_CTX, XFRMA_TMPL, acquire,
-    expire, kmaddress, mapping, migrate, policy_id, selector as sel, usersa, usersa_id,
+    XFRM_MSG_ACQUIRE, XFRM_MSG_DELPOLICY, XFRM_MSG_DELSA, XFRM_MSG_EXPIRE, XFRM_MSG_FLUSHPOLICY,
+    XFRM_MSG_FLUSHSA, XFRM_MSG_MAPPING, XFRM_MSG_MIGRATE, XFRMA_IF_ID, XFRMA_KMADDRESS, XFRMA_MARK,
+    XFRMA_MIGRATE, XFRMA_POLICY_TYPE, XFRMA_SA_PCPU, XFRMA_SEC_CTX, XFRMA_TMPL, acquire, expire,
+    kmaddress, mapping, migrate, policy_id, selector as sel, usersa, usersa_id,
 };
-use super::policy::{decode_label, template_reqid};
-use super::request::{Reply, be16_at, be32_at, ip_at, u8_at, u16_at, u32_at};
+use super::policy::{PolicyKey, decode_label, deleted_policy, template_reqid};
+use super::request::{Attributes, Reply, be16_at, be32_at, ip_at, u8_at, u16_at, u32_at};
 use super::sa::{decode_mark, decode_selector};
 use crate::host;
 use crate::model::{
@@ -46,6 +47,14 @@ pub enum Event {
     },
     /// Addresses changed (Mobile IPv6), one entry per reqid.
     Migrate(Vec<host::Migrate>),
+    /// An SA was deleted, by us or by others. An expired one is not reported so.
+    SaDeleted(SaKey),
+    /// A policy of one of the three directions was deleted.
+    PolicyDeleted(PolicyKey),
+    /// All SAs of a protocol were deleted. A device that flushes its own does not say so.
+    SasFlushed,
+    /// All policies were deleted.
+    PoliciesFlushed,
 }
 
 /// Reads an event; `None` for messages and protocols that are none of ours, for mappings of an SA
@@ -56,6 +65,11 @@ pub fn decode_event(reply: &Reply) -> Option<Event> {
         XFRM_MSG_EXPIRE => decode_expire(reply),
         XFRM_MSG_MAPPING => decode_mapping(reply.payload()),
         XFRM_MSG_MIGRATE => decode_migrate(reply),
+        XFRM_MSG_DELSA => decode_deleted_sa(reply),
+        XFRM_MSG_DELPOLICY => deleted_policy(reply).map(Event::PolicyDeleted),
+        // struct xfrm_usersa_flush is the protocol, of which any may be ours.
+        XFRM_MSG_FLUSHSA => u8_at(reply.payload(), 0).map(|_| Event::SasFlushed),
+        XFRM_MSG_FLUSHPOLICY => decode_flushed_policies(reply),
         _ => None,
     }
 }
@@ -135,6 +149,32 @@ fn decode_mapping(payload: &[u8]) -> Option<Event> {
         },
         old_port,
     })
+}
+
+fn decode_deleted_sa(reply: &Reply) -> Option<Event> {
+    let body = reply.payload().get(..usersa_id::LEN)?;
+    let mut key = SaKey {
+        dst: ip_at(body, usersa_id::DADDR, u16_at(body, usersa_id::FAMILY)?)?,
+        spi: Spi(be32_at(body, usersa_id::SPI)?),
+        proto: Proto::from_number(u8_at(body, usersa_id::PROTO)?)?,
+        mark: Mark::default(),
+        if_id: 0,
+    };
+    for (kind, value) in reply.attributes(usersa_id::LEN) {
+        match kind {
+            XFRMA_MARK => key.mark = decode_mark(value)?,
+            XFRMA_IF_ID => key.if_id = u32_at(value, 0)?,
+            _ => {}
+        }
+    }
+    Some(Event::SaDeleted(key))
+}
+
+/// The type is `struct xfrm_userpolicy_type`, main if it is not told.
+fn decode_flushed_policies(reply: &Reply) -> Option<Event> {
+    let kind = Attributes::new(reply.payload()).value_of(XFRMA_POLICY_TYPE);
+    kind.is_none_or(|value| u8_at(value, 0) == Some(0))
+        .then_some(Event::PoliciesFlushed)
 }
 
 fn decode_migrate(reply: &Reply) -> Option<Event> {

@@ -8,8 +8,8 @@ use std::cell::Cell;
 
 use super::ack::{read_done, read_error};
 use super::consts::{
-    XFRM_MSG_ACQUIRE, XFRM_MSG_EXPIRE, XFRM_MSG_MAPPING, XFRM_MSG_MIGRATE, XFRM_MSG_NEWPOLICY,
-    XFRM_MSG_NEWSA, XFRMNLGRP_ACQUIRE, XFRMNLGRP_EXPIRE, XFRMNLGRP_MAPPING,
+    XFRM_MSG_ACQUIRE, XFRM_MSG_DELPOLICY, XFRM_MSG_EXPIRE, XFRM_MSG_MAPPING, XFRM_MSG_MIGRATE,
+    XFRM_MSG_NEWPOLICY, XFRM_MSG_NEWSA, XFRMNLGRP_ACQUIRE, XFRMNLGRP_EXPIRE, XFRMNLGRP_MAPPING,
 };
 use super::fake::FakeKernel;
 use super::request::{Attributes, Messages};
@@ -138,7 +138,13 @@ fn valid() -> Vec<(u16, Vec<u8>)> {
             port: 9
         }
     ));
-    let mut messages = vec![(XFRM_MSG_MIGRATE, migrate)];
+    let mut deleted = Request::new("", XFRM_MSG_DELPOLICY, 0);
+    deleted.put(&[0; 64]);
+    deleted.attribute(7, &fake.requests()[1].payload[..168]);
+    let mut messages = vec![
+        (XFRM_MSG_MIGRATE, migrate),
+        (XFRM_MSG_DELPOLICY, deleted.payload().to_vec()),
+    ];
     let requests = fake.requests();
     messages.push((XFRM_MSG_NEWSA, requests[0].payload.clone()));
     messages.push((XFRM_MSG_NEWPOLICY, requests[1].payload.clone()));
@@ -150,6 +156,7 @@ fn valid() -> Vec<(u16, Vec<u8>)> {
         kinds,
         [
             XFRM_MSG_MIGRATE,
+            XFRM_MSG_DELPOLICY,
             XFRM_MSG_NEWSA,
             XFRM_MSG_NEWPOLICY,
             XFRM_MSG_ACQUIRE,

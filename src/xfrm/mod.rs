@@ -52,7 +52,7 @@ pub use policy::{
 pub use request::{Reply, Request};
 pub use sa::{Iptfs, Replay, ReplayState, SaMessage, SaMove, SaState};
 pub use timer::{Timer, TimerFd};
-pub use transport::{EventSocket, Protocol, Received, Transport};
+pub use transport::{EventSocket, Protocol, Received, Subscription, Transport};
 
 use crate::model::Mark;
 

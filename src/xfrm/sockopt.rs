@@ -48,6 +48,45 @@ fn bypass_policy(family: i32, dir: Direction) -> [u8; userpolicy::LEN] {
     policy
 }
 
+/// Has the kernel drop what arrives on a netlink socket unless its first message has one of the
+/// types. A classic BPF program, which sees `nlmsghdr` from its beginning.
+pub fn accept_kinds(fd: RawFd, kinds: &[u16]) -> io::Result<()> {
+    const NLMSG_TYPE: u32 = 4;
+    let code = |parts: [u32; 3]| parts.iter().fold(0, |code, part| code | *part as u16);
+    let load = code([libc::BPF_LD, libc::BPF_H, libc::BPF_ABS]);
+    let equal = code([libc::BPF_JMP, libc::BPF_JEQ, libc::BPF_K]);
+    let give = code([libc::BPF_RET, libc::BPF_K, 0]);
+    let instruction = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let count = u8::try_from(kinds.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut program = vec![instruction(load, 0, 0, NLMSG_TYPE)];
+    for (number, kind) in (0..count).zip(kinds) {
+        // The load is in network order, the type in the host's.
+        let kind = u32::from(u16::from_be_bytes(kind.to_ne_bytes()));
+        program.push(instruction(equal, count - number, 0, kind));
+    }
+    program.push(instruction(give, 0, 0, 0));
+    program.push(instruction(give, 0, 0, u32::MAX));
+    let filter = libc::sock_fprog {
+        len: program.len() as u16,
+        filter: program.as_mut_ptr(),
+    };
+    // SAFETY: the structure and the program it points to outlive the call, in which the kernel
+    // copies both; the lengths are theirs.
+    let result = unsafe {
+        libc::setsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const filter).cast(),
+            size_of::<libc::sock_fprog>() as libc::socklen_t,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Exempts a socket (of IKE) from all policies, in both directions.
 pub fn bypass(fd: RawFd, family: i32) -> io::Result<()> {
     let (level, option) = match family {
@@ -145,6 +184,29 @@ mod tests {
         assert_eq!(socket.read_timeout().unwrap(), Some(timeout));
         assert_eq!(socket.write_timeout().unwrap(), Some(timeout));
         force_receive_buffer(socket.as_raw_fd(), 65536).unwrap();
+    }
+
+    #[test]
+    fn a_filter_lets_only_the_wanted_types_through() {
+        let (sender, receiver) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        receiver.set_nonblocking(true).unwrap();
+        accept_kinds(receiver.as_raw_fd(), &[0x11, 0x1d, 0x1234]).unwrap();
+        for kind in [0x10u16, 0x11, 0x13, 0x1d, 0x1100, 0x1234, 0x3412] {
+            let mut message = [0u8; 20];
+            message[4..6].copy_from_slice(&kind.to_ne_bytes());
+            // Whoever sends on such a socket is told that it was dropped; netlink is not.
+            let _ = sender.send(&message);
+        }
+        let _ = sender.send(&[0x11, 0]);
+        let mut seen = Vec::new();
+        let mut buffer = [0; 64];
+        while let Ok(len) = receiver.recv(&mut buffer) {
+            assert_eq!(len, 20, "nothing is cut off");
+            seen.push(u16::from_ne_bytes([buffer[4], buffer[5]]));
+        }
+        assert_eq!(seen, [0x11, 0x1d, 0x1234]);
+        let error = accept_kinds(receiver.as_raw_fd(), &[1; 256]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
 
     #[test]

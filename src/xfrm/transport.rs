@@ -22,6 +22,21 @@ pub enum Protocol {
     Generic,
 }
 
+/// What an event socket gets.
+#[derive(Clone, Copy, Debug)]
+pub struct Subscription<'a> {
+    /// Netlink family.
+    pub protocol: Protocol,
+    /// Multicast groups.
+    pub groups: &'a [u32],
+    /// Message types that are delivered; the kernel drops others before they take up room. Empty:
+    /// all. Only for families that send one message at a time.
+    pub kinds: &'a [u16],
+    /// Size of the receive buffer in bytes, for a socket that would rather lose than queue. `None`:
+    /// as large as may be.
+    pub buffer: Option<i32>,
+}
+
 /// Something that arrived on an event socket.
 #[derive(Debug)]
 pub enum Received {
@@ -61,4 +76,11 @@ pub trait Transport: Send + Sync {
         protocol: Protocol,
         groups: &[u32],
     ) -> Result<Box<dyn EventSocket>, KernelError>;
+    /// As [`Transport::subscribe`], but choosy where the transport can be.
+    fn subscribe_to(
+        &self,
+        subscription: &Subscription<'_>,
+    ) -> Result<Box<dyn EventSocket>, KernelError> {
+        self.subscribe(subscription.protocol, subscription.groups)
+    }
 }

@@ -3,41 +3,424 @@
 
 use super::*;
 
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Directions and actions of the tunnel's policies, by the kernel's word.
+fn blocked(gateway: &Gateway) -> Vec<bool> {
+    let policies = gateway.kernel.policies();
+    let ours = policies
+        .iter()
+        .filter(|policy| policy.key.dir != Direction::Fwd && policy.key.selector.proto != 17);
+    ours.map(|policy| policy.action == crate::xfrm::Action::Block && policy.offload.is_none())
+        .collect()
+}
+
+impl Gateway {
+    fn flap(&self, ifindex: u32) {
+        for up in [false, true] {
+            self.kernel.set_link_up(ifindex, up);
+            self.host.pump();
+        }
+    }
+
+    /// The route to the packet peer leads through another NIC.
+    fn route_to_other_nic(&self, other: FakeLink) {
+        let ifindex = other.ifindex;
+        self.kernel.put_link(other);
+        self.kernel.clear_routes();
+        self.kernel.put_route(FakeRoute::new(
+            Prefix::new("192.0.2.0".parse().unwrap(), 24),
+            ifindex,
+            None,
+        ));
+        self.kernel
+            .put_neighbour(ifindex, PACKET_PEER.parse().unwrap(), [2, 0, 0, 0, 0, 1]);
+        self.host.pump();
+    }
+}
+
+fn nic9(name: &str) -> FakeLink {
+    FakeLink {
+        ifindex: 9,
+        name: name.into(),
+        up: true,
+        esp_offload: true,
+        packet_offload: true,
+        ..FakeLink::default()
+    }
+}
+
+fn rekeyed(child: &Child) -> Child {
+    Child {
+        spi: child.spi + 0x1000,
+        ..child.clone()
+    }
+}
+
+fn trap() -> Child {
+    Child {
+        class: PriorityClass::Routed,
+        ..Child::new(PACKET_PEER, Offload::Packet)
+    }
+}
+
 #[test]
-fn after_a_flap_policies_are_back_and_charon_rekeys() {
+fn while_a_device_is_down_its_policies_block_and_after_that_charon_rekeys() {
     let gateway = Gateway::new();
     let child = Child::new(PACKET_PEER, Offload::Packet);
     gateway.add_child(&child).unwrap();
     gateway.kernel.set_link_up(P0, false);
     gateway.host.pump();
+    gateway.advance(60 * SECOND);
     assert!(gateway.kernel.sas().is_empty(), "the kernel flushed them");
+    assert_eq!(blocked(&gateway), [true; 2], "nothing leaves in clear");
     assert!(
         gateway.host.take_expires().is_empty(),
-        "not while the link is down"
+        "a rekeying would fail while the link is down"
     );
     gateway.kernel.set_link_up(P0, true);
     gateway.host.pump();
+    gateway.advance(Duration::ZERO);
     assert_eq!(
         gateway.host.take_expires(),
         [(Spi(0x1000), false)],
         "one rekey per CHILD_SA"
     );
-    let (sas, policies) = gateway.placements();
-    assert!(sas.is_empty(), "an SA with used keys never comes back");
-    assert_eq!(policies, [Some(P0); 2]);
+    assert!(
+        gateway.kernel.sas().is_empty(),
+        "an SA with used keys never comes back"
+    );
+    assert_eq!(blocked(&gateway), [true; 2], "until there is an SA");
     // What charon does then.
-    let new = Child {
-        spi: 0x2000,
-        ..child.clone()
-    };
+    let new = rekeyed(&child);
     gateway.add_child(&new).unwrap();
     gateway.delete_child(&child);
     assert_eq!(
         gateway.placements(),
         (vec![Placement::Packet(P0); 2], vec![Some(P0); 2])
     );
+    gateway.advance(600 * SECOND);
+    assert!(gateway.host.take_expires().is_empty(), "it is replaced");
     gateway.delete_child(&new);
     gateway.assert_empty();
+}
+
+#[test]
+fn a_trap_is_back_with_its_device() {
+    let gateway = Gateway::new();
+    gateway.add_policies(&trap()).unwrap();
+    gateway.kernel.set_link_up(P0, false);
+    gateway.host.pump();
+    assert_eq!(blocked(&gateway), [true; 2]);
+    gateway.kernel.set_link_up(P0, true);
+    gateway.host.pump();
+    assert_eq!(gateway.placements().1, [Some(P0); 2]);
+    for dir in [Direction::Out, Direction::In, Direction::Fwd] {
+        let (id, spec) = (trap().policy_id(dir), trap().policy(dir));
+        gateway.backend.del_policy(&id, &spec).unwrap();
+    }
+    gateway.assert_empty();
+}
+
+#[test]
+fn a_trap_below_a_lost_child_is_there_once_the_child_is_closed() {
+    let gateway = Gateway::new();
+    gateway.add_policies(&trap()).unwrap();
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    gateway.flap(P0);
+    assert_eq!(blocked(&gateway), [true; 2]);
+    gateway.delete_child(&child);
+    assert_eq!(gateway.placements().1, [Some(P0); 2], "the trap's");
+}
+
+#[test]
+fn charon_is_told_again_and_at_last_that_the_sa_expired_hard() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    gateway.flap(P0);
+    let mut told = Vec::new();
+    for _ in 0..600 {
+        gateway.advance(SECOND);
+        told.extend(gateway.host.take_expires());
+    }
+    let soft = (Spi(0x1000), false);
+    let hard = (Spi(0x1000), true);
+    assert_eq!(told[..6], [soft, soft, soft, soft, soft, hard]);
+    assert_eq!(told.len(), 8, "not for ever: {told:?}");
+    gateway.delete_child(&child);
+    gateway.assert_empty();
+}
+
+#[test]
+fn a_flap_between_the_two_sas_of_a_set_up_is_found() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    let (inbound, outbound) = (child.sa_id(true), child.sa_id(false));
+    gateway.backend.add_sa(&inbound, &child.sa(true)).unwrap();
+    gateway.flap(P0);
+    gateway.backend.add_sa(&outbound, &child.sa(false)).unwrap();
+    gateway.add_policies(&child).unwrap();
+    gateway.advance(SECOND);
+    assert_eq!(gateway.host.take_expires(), [(Spi(0x1001), false)]);
+}
+
+#[test]
+fn an_sa_that_was_installed_before_a_flap_and_remembered_after_it_is_found() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    let (kernel, host) = (gateway.kernel.clone(), gateway.host.clone());
+    let asked = std::sync::atomic::AtomicBool::new(false);
+    gateway.kernel.set_rule(Some(Arc::new(move |request| {
+        if request.name == "XFRM_MSG_NEWSA"
+            && request.payload.get(72..76) == Some(&0x1000u32.to_be_bytes()[..])
+            && !asked.swap(true, std::sync::atomic::Ordering::Relaxed)
+        {
+            // charon's watcher sees the flap while this SA is in no list yet.
+            let (kernel, host) = (kernel.clone(), host.clone());
+            std::thread::spawn(move || {
+                kernel.set_link_up(P0, false);
+                kernel.set_link_up(P0, true);
+                host.pump();
+            })
+            .join()
+            .unwrap();
+        }
+        Ok(())
+    })));
+    gateway.add_child(&child).unwrap();
+    gateway.kernel.set_rule(None);
+    gateway.kernel.remove_sa(&child.sa_id(false).key());
+    gateway.advance(SECOND);
+    let told = gateway.host.take_expires();
+    assert!(
+        told.contains(&(Spi(0x1000), false)),
+        "its thread saw that there was a flap and looked again: {told:?}"
+    );
+}
+
+#[test]
+fn many_are_rekeyed_in_pace() {
+    let gateway = Gateway::with_settings(&[("plugins.kernel-fastswan.rekey_pace", 10)]);
+    for number in 3..103 {
+        let child = Child::number(PACKET_PEER, Offload::Packet, number);
+        gateway.add_child(&child).unwrap();
+    }
+    gateway.flap(P0);
+    gateway.host.take_expires();
+    let gateway2 = &gateway;
+    let told = |seconds: u32| {
+        let mut told = 0;
+        for _ in 0..seconds * 10 {
+            gateway2.advance(SECOND / 10);
+            told += gateway2.host.take_expires().len();
+        }
+        told
+    };
+    let first = told(2);
+    assert!((20..=36).contains(&first), "{first}");
+    let all = first + told(12);
+    assert!(all >= 100, "each was told once: {all}");
+}
+
+#[test]
+fn one_that_lost_its_offload_feature_keeps_what_it_has() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    let without = |up| FakeLink {
+        ifindex: P0,
+        name: "p0".into(),
+        up,
+        packet_offload: true,
+        ..FakeLink::default()
+    };
+    gateway.kernel.put_link(without(true));
+    gateway.host.pump();
+    // NETDEV_DOWN flushes only while the feature is on.
+    gateway.kernel.put_link(without(false));
+    gateway.host.pump();
+    gateway.kernel.put_link(without(true));
+    gateway.host.pump();
+    gateway.advance(10 * SECOND);
+    assert!(gateway.host.take_expires().is_empty());
+    assert_eq!(
+        gateway.placements(),
+        (vec![Placement::Packet(P0); 2], vec![Some(P0); 2])
+    );
+}
+
+#[test]
+fn a_lost_child_waits_for_a_device_that_can_take_it() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    gateway.kernel.set_link_up(P0, false);
+    gateway.host.pump();
+    let p0 = |esp_offload| FakeLink {
+        ifindex: P0,
+        name: "p0".into(),
+        up: true,
+        esp_offload,
+        packet_offload: esp_offload,
+        ..FakeLink::default()
+    };
+    gateway.kernel.put_link(p0(false));
+    gateway.host.pump();
+    gateway.advance(600 * SECOND);
+    assert!(
+        gateway.host.take_expires().is_empty(),
+        "charon would lose the CHILD_SA by a rekeying that must fail"
+    );
+    assert_eq!(blocked(&gateway), [true; 2]);
+    gateway.kernel.put_link(p0(true));
+    gateway.host.pump();
+    gateway.advance(SECOND);
+    assert_eq!(gateway.host.take_expires(), [(Spi(0x1000), false)]);
+}
+
+#[test]
+fn two_flaps_in_a_row_and_one_during_the_rekeying() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    gateway.flap(P0);
+    gateway.flap(P0);
+    gateway.advance(SECOND);
+    assert_eq!(gateway.host.take_expires(), [(Spi(0x1000), false)]);
+    let new = rekeyed(&child);
+    let (inbound, outbound) = (new.sa_id(true), new.sa_id(false));
+    gateway.backend.add_sa(&inbound, &new.sa(true)).unwrap();
+    gateway.flap(P0);
+    gateway.backend.add_sa(&outbound, &new.sa(false)).unwrap();
+    gateway.add_policies(&new).unwrap();
+    gateway.delete_child(&child);
+    let mut told = Vec::new();
+    for _ in 0..10 {
+        gateway.advance(SECOND);
+        told.extend(gateway.host.take_expires());
+    }
+    assert!(told.contains(&(Spi(0x2001), false)), "{told:?}");
+    let last = rekeyed(&new);
+    gateway.add_child(&last).unwrap();
+    gateway.delete_child(&new);
+    assert_eq!(
+        gateway.placements(),
+        (vec![Placement::Packet(P0); 2], vec![Some(P0); 2])
+    );
+    gateway.delete_child(&last);
+    gateway.assert_empty();
+}
+
+#[test]
+fn charon_puts_policies_back_while_the_device_is_down() {
+    // As child_sa.c: update does, when the SAs cannot be updated.
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    gateway.kernel.set_link_up(P0, false);
+    gateway.host.pump();
+    let (out, spec) = (
+        child.policy_id(Direction::Out),
+        child.policy(Direction::Out),
+    );
+    gateway.backend.del_policy(&out, &spec).unwrap();
+    gateway.backend.add_policy(&out, &spec).unwrap();
+    assert_eq!(blocked(&gateway), [true; 2]);
+    gateway.delete_child(&child);
+    gateway.assert_empty();
+}
+
+#[test]
+fn what_others_flush_is_repaired() {
+    let gateway = Gateway::new();
+    gateway.add_policies(&trap()).unwrap();
+    let child = Child::number(PACKET_PEER, Offload::Packet, 3);
+    gateway.add_child(&child).unwrap();
+    let software = Child::number(PLAIN_PEER, Offload::No, 4);
+    gateway.add_child(&software).unwrap();
+    let before = gateway.kernel.policies().len();
+    gateway.kernel.wipe();
+    let (sa, policy) = (crate::xfrm::XFRMNLGRP_SA, crate::xfrm::XFRMNLGRP_POLICY);
+    gateway
+        .kernel
+        .emit(crate::xfrm::Protocol::Xfrm, sa, 0x1c, &[0; 4]);
+    gateway
+        .kernel
+        .emit(crate::xfrm::Protocol::Xfrm, policy, 0x1d, &[]);
+    gateway.host.pump();
+    gateway.advance(SECOND);
+    let mut told = gateway.host.take_expires();
+    told.sort();
+    assert_eq!(told, [(Spi(0x3000), false), (Spi(0x4000), false)]);
+    assert_eq!(gateway.kernel.policies().len(), before, "also IKE's");
+    assert!(gateway.kernel.sas().is_empty(), "no key is used twice");
+}
+
+#[test]
+fn one_sa_or_policy_that_others_delete_is_repaired() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    let key = child.sa_id(true).key();
+    assert!(gateway.kernel.remove_sa(&key));
+    let mut message = crate::xfrm::Request::new("", 0x11, 0);
+    message.put_address(key.dst);
+    message.put(&key.spi.0.to_be_bytes());
+    message.put_u16(libc::AF_INET as u16);
+    message.put(&[50, 0]);
+    gateway.kernel.emit(
+        crate::xfrm::Protocol::Xfrm,
+        crate::xfrm::XFRMNLGRP_SA,
+        0x11,
+        message.payload(),
+    );
+    gateway.host.pump();
+    gateway.advance(SECOND);
+    assert_eq!(gateway.host.take_expires(), [(Spi(0x1001), false)]);
+}
+
+#[test]
+fn what_nobody_reports_is_found_in_time() {
+    let gateway = Gateway::with_settings(&[("plugins.kernel-fastswan.truth_interval", 60)]);
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    let before = gateway.kernel.policies().len();
+    gateway.kernel.wipe();
+    for _ in 0..65 {
+        gateway.advance(SECOND);
+    }
+    let told = gateway.host.take_expires();
+    assert!(told.contains(&(Spi(0x1000), false)), "{told:?}");
+    assert_eq!(gateway.kernel.policies().len(), before);
+    gateway.delete_child(&child);
+    for _ in 0..200 {
+        gateway.advance(SECOND);
+    }
+    gateway.kernel.clear_requests();
+    gateway.advance(1000 * SECOND);
+    assert!(gateway.kernel.requests().is_empty(), "it sleeps");
+    assert_eq!(gateway.timer.armed(), None);
+}
+
+#[test]
+fn the_comparison_costs_the_same_whatever_there_is() {
+    let gateway = Gateway::with_settings(&[("plugins.kernel-fastswan.truth_interval", 60)]);
+    for number in 3..103 {
+        let child = Child::number(PLAIN_PEER, Offload::No, number);
+        gateway.add_child(&child).unwrap();
+    }
+    let mut most = 0;
+    gateway.kernel.clear_requests();
+    for _ in 0..60 {
+        gateway.advance(SECOND);
+        let requests = gateway.kernel.requests();
+        assert!(requests.iter().all(|request| !request.dump));
+        most = most.max(requests.len());
+        gateway.kernel.clear_requests();
+    }
+    assert!((1..=10).contains(&most), "{most}");
 }
 
 #[test]
@@ -95,7 +478,8 @@ fn a_flap_that_was_lost_is_repaired() {
     gateway.kernel.set_link_up(P0, false);
     gateway.kernel.set_link_up(P0, true);
     gateway.host.pump();
-    assert_eq!(gateway.placements().1, [Some(P0); 2], "policies are back");
+    gateway.advance(Duration::ZERO);
+    assert_eq!(blocked(&gateway), [true; 2], "policies are back, as blocks");
     assert_eq!(gateway.host.take_expires(), [(Spi(0x1000), false)]);
 }
 
@@ -109,24 +493,7 @@ fn a_unit_follows_its_device_that_came_back_under_another_index() {
     gateway.add_policies(&trap).unwrap();
     gateway.kernel.remove_link(P0);
     gateway.host.pump();
-    gateway.kernel.put_link(FakeLink {
-        ifindex: 9,
-        name: "p0".into(),
-        up: true,
-        esp_offload: true,
-        packet_offload: true,
-        ..FakeLink::default()
-    });
-    gateway.kernel.clear_routes();
-    gateway.kernel.put_route(FakeRoute::new(
-        Prefix::new("192.0.2.0".parse().unwrap(), 24),
-        9,
-        None,
-    ));
-    gateway
-        .kernel
-        .put_neighbour(9, PACKET_PEER.parse().unwrap(), [2, 0, 0, 0, 0, 1]);
-    gateway.host.pump();
+    gateway.route_to_other_nic(nic9("p0"));
     gateway
         .add_child(&Child::new(PACKET_PEER, Offload::Packet))
         .unwrap();
@@ -141,24 +508,7 @@ fn a_rekey_follows_the_route() {
     let gateway = Gateway::new();
     let old = Child::new(PACKET_PEER, Offload::Packet);
     gateway.add_child(&old).unwrap();
-    gateway.kernel.put_link(FakeLink {
-        ifindex: 9,
-        name: "p1".into(),
-        up: true,
-        esp_offload: true,
-        packet_offload: true,
-        ..FakeLink::default()
-    });
-    gateway.kernel.clear_routes();
-    gateway.kernel.put_route(FakeRoute::new(
-        Prefix::new("192.0.2.0".parse().unwrap(), 24),
-        9,
-        None,
-    ));
-    gateway
-        .kernel
-        .put_neighbour(9, PACKET_PEER.parse().unwrap(), [2, 0, 0, 0, 0, 1]);
-    gateway.host.pump();
+    gateway.route_to_other_nic(nic9("p1"));
     let new = Child {
         spi: 0x2000,
         ..old.clone()

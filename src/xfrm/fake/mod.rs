@@ -21,7 +21,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::request::{Reply, Request};
-use super::transport::{EventSocket, Protocol, Received, Transport};
+use super::transport::{EventSocket, Protocol, Received, Subscription, Transport};
 use super::{PolicyState, SaState};
 use crate::error::KernelError;
 
@@ -89,6 +89,14 @@ enum Fault {
     Lose,
 }
 
+struct Subscriber {
+    protocol: Protocol,
+    groups: Vec<u32>,
+    /// Empty: all.
+    kinds: Vec<u16>,
+    queue: Weak<Queue>,
+}
+
 #[derive(Default)]
 struct State {
     knobs: Knobs,
@@ -100,7 +108,7 @@ struct State {
     faults: Vec<(u16, Fault)>,
     rule: Option<Rule>,
     recorded: Vec<Recorded>,
-    subscribers: Vec<(Protocol, Vec<u32>, Weak<Queue>)>,
+    subscribers: Vec<Subscriber>,
 }
 
 /// The model. Share it in an [`Arc`]; it is a [`Transport`].
@@ -190,13 +198,13 @@ impl FakeKernel {
 
     /// Tells all subscribers of a protocol that messages were lost.
     pub fn overrun(&self, protocol: Protocol) {
-        for (_, _, queue) in self
+        for subscriber in self
             .state()
             .subscribers
             .iter()
-            .filter(|(p, _, _)| *p == protocol)
+            .filter(|subscriber| subscriber.protocol == protocol)
         {
-            if let Some(queue) = queue.upgrade() {
+            if let Some(queue) = subscriber.queue.upgrade() {
                 queue.push(Received::Overrun);
             }
         }
@@ -327,11 +335,12 @@ impl State {
 
     fn emit(&mut self, protocol: Protocol, group: u32, kind: u16, payload: &[u8]) {
         self.subscribers
-            .retain(|(_, _, queue)| queue.strong_count() > 0);
-        for (subscribed, groups, queue) in &self.subscribers {
-            if *subscribed == protocol
-                && groups.contains(&group)
-                && let Some(queue) = queue.upgrade()
+            .retain(|subscriber| subscriber.queue.strong_count() > 0);
+        for subscriber in &self.subscribers {
+            if subscriber.protocol == protocol
+                && subscriber.groups.contains(&group)
+                && (subscriber.kinds.is_empty() || subscriber.kinds.contains(&kind))
+                && let Some(queue) = subscriber.queue.upgrade()
             {
                 queue.push(Received::Message(Reply::new(kind, payload)));
             }
@@ -368,12 +377,27 @@ impl Transport for FakeKernel {
         protocol: Protocol,
         groups: &[u32],
     ) -> Result<Box<dyn EventSocket>, KernelError> {
+        self.subscribe_to(&Subscription {
+            protocol,
+            groups,
+            kinds: &[],
+            buffer: None,
+        })
+    }
+
+    fn subscribe_to(
+        &self,
+        subscription: &Subscription<'_>,
+    ) -> Result<Box<dyn EventSocket>, KernelError> {
         let queue = Arc::new(Queue::new().map_err(|error| {
             KernelError::new("subscribe", error.raw_os_error().unwrap_or(libc::EIO))
         })?);
-        self.state()
-            .subscribers
-            .push((protocol, groups.to_vec(), Arc::downgrade(&queue)));
+        self.state().subscribers.push(Subscriber {
+            protocol: subscription.protocol,
+            groups: subscription.groups.to_vec(),
+            kinds: subscription.kinds.to_vec(),
+            queue: Arc::downgrade(&queue),
+        });
         Ok(Box::new(FakeEvents(queue)))
     }
 }

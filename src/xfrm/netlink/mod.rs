@@ -22,7 +22,7 @@ use self::socket::{Channel, TIMEOUT, errno_of, open};
 use super::ack::{read_done, read_error};
 use super::request::{Messages, Reply, Request};
 use super::sockopt;
-use super::transport::{EventSocket, Protocol, Transport};
+use super::transport::{EventSocket, Protocol, Subscription, Transport};
 use crate::error::KernelError;
 
 /// Pauses before a request that was answered by `EBUSY` is sent again: a driver holds a lock of its
@@ -325,11 +325,30 @@ impl Transport for NetlinkTransport {
         protocol: Protocol,
         groups: &[u32],
     ) -> Result<Box<dyn EventSocket>, KernelError> {
+        self.subscribe_to(&Subscription {
+            protocol,
+            groups,
+            kinds: &[],
+            buffer: None,
+        })
+    }
+
+    fn subscribe_to(
+        &self,
+        subscription: &Subscription<'_>,
+    ) -> Result<Box<dyn EventSocket>, KernelError> {
         const NAME: &str = "subscription to kernel events";
+        let protocol = subscription.protocol;
         let socket = open(protocol).map_err(|error| open_error(protocol, NAME, &error))?;
         let fail = |error: io::Error| KernelError::new(NAME, errno_of(&error));
-        sockopt::force_receive_buffer(socket.as_raw_fd(), EVENT_BUFFER).map_err(fail)?;
-        for group in groups {
+        let fd = socket.as_raw_fd();
+        let size = subscription.buffer.unwrap_or(EVENT_BUFFER);
+        sockopt::force_receive_buffer(fd, size).map_err(fail)?;
+        if !subscription.kinds.is_empty() {
+            // Before the first group is joined: nothing else ever arrives.
+            sockopt::accept_kinds(fd, subscription.kinds).map_err(fail)?;
+        }
+        for group in subscription.groups {
             socket.add_membership(*group).map_err(fail)?;
         }
         Ok(Box::new(NetlinkEvents::new(socket)))

@@ -7,8 +7,8 @@
 
 use super::super::consts::{
     SC_ALG_SELINUX, SC_DOI_LSM, SEC_CTX_LEN, XFRM_MSG_NEWPOLICY, XFRM_MSG_UPDPOLICY, XFRMA_IF_ID,
-    XFRMA_MARK, XFRMA_OFFLOAD_DEV, XFRMA_POLICY_TYPE, XFRMA_SEC_CTX, XFRMA_TMPL, lifetime_cur,
-    template, userpolicy,
+    XFRMA_MARK, XFRMA_OFFLOAD_DEV, XFRMA_POLICY, XFRMA_POLICY_TYPE, XFRMA_SEC_CTX, XFRMA_TMPL,
+    lifetime_cur, policy_id, template, userpolicy,
 };
 use super::super::request::{Reply, u8_at, u16_at, u32_at, u64_at};
 use super::super::sa::{decode_mark, decode_selector};
@@ -57,6 +57,32 @@ pub(super) fn state(reply: &Reply) -> Option<PolicyState> {
         }
     }
     Some(state)
+}
+
+/// The key in `XFRM_MSG_DELPOLICY`, which has the policy as an attribute (net/xfrm/xfrm_user.c:
+/// xfrm_notify_policy). `None` as for [`state`].
+pub(in super::super) fn deleted(reply: &Reply) -> Option<PolicyKey> {
+    let attributes = || reply.attributes(policy_id::LEN);
+    let info = attributes()
+        .value_of(XFRMA_POLICY)?
+        .get(..userpolicy::LEN)?;
+    let mut key = PolicyKey {
+        dir: Direction::from_xfrm(u8_at(info, userpolicy::DIR)?)?,
+        selector: decode_selector(&info[userpolicy::SEL..])?,
+        mark: Mark::default(),
+        if_id: 0,
+        label: None,
+    };
+    for (kind, value) in attributes() {
+        match kind {
+            XFRMA_POLICY_TYPE if u8_at(value, 0)? != 0 => return None,
+            XFRMA_MARK => key.mark = decode_mark(value)?,
+            XFRMA_IF_ID => key.if_id = u32_at(value, 0)?,
+            XFRMA_SEC_CTX => key.label = label(value),
+            _ => {}
+        }
+    }
+    Some(key)
 }
 
 /// reqid of the first template that has one.

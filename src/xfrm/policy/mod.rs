@@ -9,7 +9,7 @@
 mod decode;
 mod thresholds;
 
-pub(super) use decode::{label as decode_label, template_reqid};
+pub(super) use decode::{deleted as deleted_policy, label as decode_label, template_reqid};
 pub use thresholds::{HashThresholds, Threshold};
 
 use std::net::IpAddr;

@@ -291,3 +291,55 @@ fn sample_reply() -> Reply {
     let sent = sample(true).encode();
     Reply::new(sent.kind, &sent.payload)
 }
+
+#[test]
+fn deletions_and_flushes_are_read() {
+    let key = SaKey {
+        dst: ip("192.0.2.2"),
+        spi: Spi(0xc001),
+        proto: Proto::Esp,
+        mark: Mark { value: 5, mask: 7 },
+        if_id: 9,
+    };
+    // As xfrm_user.c: xfrm_notify_sa does: the ID, then the SA in an attribute among the others.
+    let mut deleted = Request::new("", 0x11, 0);
+    deleted.put_address(key.dst);
+    deleted.put(&key.spi.0.to_be_bytes());
+    deleted.put_u16(libc::AF_INET as u16);
+    deleted.put(&[50, 0]);
+    deleted.attribute(6, &[0; 224]);
+    deleted.attribute(21, &[5, 0, 0, 0, 7, 0, 0, 0]);
+    deleted.attribute_u32(31, 9);
+    let read = |request: &Request| decode_event(&Reply::new(request.kind(), request.payload()));
+    assert_eq!(read(&deleted), Some(Event::SaDeleted(key)));
+    // A policy by its ID, as xfrm_notify_policy does.
+    let mut policy = Request::new("", 0x14, 0);
+    policy.put(&[0; 64]);
+    let selector = crate::xfrm::tests::selector("10.1.0.0/16", "10.2.0.0/16");
+    let mut info = [0; 168];
+    info[..4].copy_from_slice(&[10, 2, 0, 0]);
+    info[16..20].copy_from_slice(&[10, 1, 0, 0]);
+    info[40] = libc::AF_INET as u8;
+    (info[42], info[43]) = (16, 16);
+    info[160] = 1;
+    policy.attribute(7, &info);
+    policy.attribute_u32(31, 9);
+    let wanted = crate::xfrm::PolicyKey {
+        dir: Direction::Out,
+        selector,
+        mark: Mark::default(),
+        if_id: 9,
+        label: None,
+    };
+    assert_eq!(read(&policy), Some(Event::PolicyDeleted(wanted)));
+    // One of type sub is none of ours.
+    policy.attribute(16, &[1, 0, 0, 0, 0, 0]);
+    assert_eq!(read(&policy), None);
+    let mut flush = Request::new("", 0x1c, 0);
+    flush.put(&[50, 0, 0, 0]);
+    assert_eq!(read(&flush), Some(Event::SasFlushed));
+    let mut flush = Request::new("", 0x1d, 0);
+    assert_eq!(read(&flush), Some(Event::PoliciesFlushed));
+    flush.attribute(16, &[1, 0, 0, 0, 0, 0]);
+    assert_eq!(read(&flush), None);
+}
