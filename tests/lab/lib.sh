@@ -16,3 +16,4 @@ RUN=/tmp/lab
 . "$LAB/lib/charon.sh"
 . "$LAB/lib/nic.sh"
 . "$LAB/lib/traffic.sh"
+. "$LAB/lib/offload.sh"
