@@ -139,6 +139,7 @@ fn shim(root: &Path, out: &Path) {
         .file(folder.join("kernel_fastswan_host.c"))
         .file(folder.join("kernel_fastswan_convert.c"))
         .file(folder.join("kernel_fastswan_version.c"))
+        .file(folder.join("kernel_fastswan_xfrmi.c"))
         .warnings_into_errors(true)
         .extra_warnings(true)
         // What strongSwan's METHOD and INIT make of any object.

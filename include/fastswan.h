@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 /** Changed whenever a struct or a function below changes; the core refuses another number. */
-#define FASTSWAN_CONTRACT 2
+#define FASTSWAN_CONTRACT 3
 
 /** Results of the methods; the shim maps them to status_t. */
 enum {
@@ -207,17 +207,29 @@ struct fs_sa {
 	uint8_t update;
 };
 
-/** kernel_ipsec_update_sa_t. What 6.1.0 adds about the SA (mode, direction, offload) is what the
- *  core knows of it already; older versions do not say it at all. */
+/** kernel_ipsec_update_sa_t. Up to 6.0.6 charon says no more than the addresses, the encapsulation and
+ *  a reqid that changes; the rest is there if known is set. */
 struct fs_update_sa {
 	struct fs_addr new_src;
 	struct fs_addr new_dst;
+	/** selectors with the new addresses, as in struct fs_sa */
+	struct fs_ts_list src_ts;
+	struct fs_ts_list dst_ts;
+	/** NUL terminated or NULL */
+	const char *interface;
+	/** 0 if not known */
+	uint32_t old_reqid;
 	/** 0 if unchanged, in every version */
 	uint32_t new_reqid;
 	/** host order */
 	uint16_t cpi;
 	uint8_t encap;
 	uint8_t new_encap;
+	/** the selectors, the interface and the fields below are what charon says */
+	uint8_t known;
+	uint8_t mode;
+	uint8_t hw_offload;
+	uint8_t inbound;
 };
 
 /** kernel_ipsec_policy_id_t */
@@ -238,6 +250,7 @@ struct fs_policy {
 	const char *name;
 	struct fs_addr src;
 	struct fs_addr dst;
+	/** 0 if automatic; what kernel_netlink_get_priority_custom() says, if the process has it */
 	uint32_t manual_prio;
 	uint32_t reqid;
 	uint32_t policy_count;
@@ -263,6 +276,15 @@ struct fs_usage {
 	uint64_t packets;
 	/** seconds of the monotonic clock; 0 = never used or not known */
 	int64_t use_time;
+};
+
+/** an XFRM interface, as kernel_netlink_xfrmi_t reports it */
+struct fs_xfrmi {
+	char name[FS_INTERFACE_SIZE];
+	/** interface below, empty if none */
+	char phys[FS_INTERFACE_SIZE];
+	uint32_t if_id;
+	uint32_t mtu;
 };
 
 /** an acquire, as kernel_acquire_data_t wants it; everything is borrowed for the call */
@@ -336,7 +358,8 @@ struct fs_host {
 	 *  if it is not known. prefix is -1 for a single address */
 	bool (*nexthop)(const struct fs_addr *dest, int32_t prefix, const struct fs_addr *src,
 					struct fs_addr *hop, char *iface);
-	/** FS_SUCCESS, FS_ALREADY_DONE, FS_FAILED; gateway and src may be NULL */
+	/** FS_SUCCESS, FS_ALREADY_DONE, FS_FAILED; gateway and iface may be NULL, src may be the
+	 *  unspecified address */
 	int32_t (*add_route)(const uint8_t *net, size_t net_len, uint8_t prefix,
 						 const struct fs_addr *gateway, const struct fs_addr *src,
 						 const char *iface, bool pass);
@@ -404,6 +427,17 @@ struct fs_ops {
 	bool (*bypass_socket)(struct fs_backend *backend, int fd, int family);
 	bool (*enable_udp_decap)(struct fs_backend *backend, int fd, int family, uint16_t port);
 
+	/** kernel_netlink_xfrmi_t: whether the kernel has XFRM interfaces and lets us make them */
+	bool (*xfrmi_supported)(struct fs_backend *backend);
+	/** makes one and sets it up; phys may be NULL, mtu 0 for the default */
+	bool (*xfrmi_create)(struct fs_backend *backend, const char *name, uint32_t if_id,
+						 const char *phys, uint32_t mtu);
+	/** deletes the interface of this name, of whatever type it is */
+	bool (*xfrmi_delete)(struct fs_backend *backend, const char *name);
+	/** copies at most room of those there are; returns how many there are, or -1. items may be NULL
+	 *  if room is 0 */
+	int64_t (*xfrmi_list)(struct fs_backend *backend, struct fs_xfrmi *items, size_t room);
+
 	/** on a thread of charon: a descriptor given to fs_host.watch is readable; false ends the
 	 *  watching */
 	bool (*readable)(uint64_t token, int fd);
@@ -415,15 +449,16 @@ _Static_assert(sizeof(struct fs_ts) == 40, "fs_ts");
 _Static_assert(sizeof(struct fs_lifetime) == 72, "fs_lifetime");
 _Static_assert(sizeof(struct fs_sa_id) == 64, "fs_sa_id");
 _Static_assert(sizeof(struct fs_sa) == 216, "fs_sa");
-_Static_assert(sizeof(struct fs_update_sa) == 48, "fs_update_sa");
+_Static_assert(sizeof(struct fs_update_sa) == 96, "fs_update_sa");
 _Static_assert(sizeof(struct fs_policy_id) == 120, "fs_policy_id");
 _Static_assert(sizeof(struct fs_policy) == 80, "fs_policy");
 _Static_assert(sizeof(struct fs_usage) == 24, "fs_usage");
+_Static_assert(sizeof(struct fs_xfrmi) == 40, "fs_xfrmi");
 _Static_assert(sizeof(struct fs_acquire) == 112, "fs_acquire");
 _Static_assert(sizeof(struct fs_migrate) == 128, "fs_migrate");
 _Static_assert(sizeof(struct fs_child) == 24, "fs_child");
 _Static_assert(sizeof(struct fs_host) == 152, "fs_host");
-_Static_assert(sizeof(struct fs_ops) == 152, "fs_ops");
+_Static_assert(sizeof(struct fs_ops) == 184, "fs_ops");
 #endif
 
 #endif /* FASTSWAN_H_ */

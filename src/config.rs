@@ -104,13 +104,6 @@ impl Config {
             );
             (spi_min, spi_max) = (default.spi_min, default.spi_max);
         }
-        let install_routes_xfrmi = own("install_routes_xfrmi", default.install_routes_xfrmi);
-        if install_routes_xfrmi {
-            log::warn!(
-                "install_routes_xfrmi is not supported yet: add the routes through the XFRM \
-                 interface yourself"
-            );
-        }
         let timeout = host.get_int(
             &format!("{PREFIX}neighbour_timeout"),
             default.neighbour_timeout_ms as i64,
@@ -122,7 +115,7 @@ impl Config {
             spi_max,
             port_bypass: own("port_bypass", default.port_bypass),
             policy_update: own("policy_update", default.policy_update),
-            install_routes_xfrmi,
+            install_routes_xfrmi: own("install_routes_xfrmi", default.install_routes_xfrmi),
             set_proto_port_transport_sa: own(
                 "set_proto_port_transport_sa",
                 default.set_proto_port_transport_sa,

@@ -12,6 +12,9 @@
 #include "kernel_fastswan_convert.h"
 #include "kernel_fastswan_host.h"
 #include "kernel_fastswan_version.h"
+#include "kernel_fastswan_xfrmi.h"
+
+#include <dlfcn.h>
 
 #include <daemon.h>
 #include <collections/linked_list.h>
@@ -43,6 +46,17 @@ struct private_kernel_fastswan_ipsec_t {
 	 * The core
 	 */
 	struct fs_backend *backend;
+
+	/**
+	 * Manager of XFRM interfaces, NULL if there are none
+	 */
+	kernel_netlink_xfrmi_t *xfrmi;
+
+	/**
+	 * Function by which somebody else in the process sets priorities, or NULL
+	 */
+	uint32_t (*get_priority)(kernel_ipsec_policy_id_t *id,
+							 kernel_ipsec_manage_policy_t *data);
 };
 
 /**
@@ -346,12 +360,15 @@ static struct fs_policy_id *from_policy_id(kernel_ipsec_policy_id_t *id,
 /**
  * Convert what a policy is to be.
  *
+ * @param id			ID, or NULL
  * @param data			data, or NULL
  * @param flat			filled
  * @param name			name of the connection, or NULL
  * @return				flat, NULL if there is no data
  */
-static struct fs_policy *from_policy(kernel_ipsec_manage_policy_t *data,
+static struct fs_policy *from_policy(private_kernel_fastswan_ipsec_t *this,
+									 kernel_ipsec_policy_id_t *id,
+									 kernel_ipsec_manage_policy_t *data,
 									 struct fs_policy *flat, const char *name)
 {
 	if (!data)
@@ -384,6 +401,10 @@ static struct fs_policy *from_policy(kernel_ipsec_manage_policy_t *data,
 		flat->ah_spi = data->sa->ah.spi;
 		flat->ipcomp = data->sa->ipcomp.transform;
 		flat->cpi = ntohs(data->sa->ipcomp.cpi);
+	}
+	if (this->get_priority && id)
+	{	/* in place of the configured one; 0 is the automatic one here too */
+		flat->manual_prio = this->get_priority(id, data);
 	}
 	return flat;
 }
@@ -522,6 +543,16 @@ METHOD(kernel_ipsec_t, update_sa, status_t,
 			.cpi = ntohs(data->cpi),
 			.encap = data->encap,
 			.new_encap = data->new_encap,
+#ifdef FASTSWAN_HAVE_UPDATE_OLD_REQID
+			.src_ts = from_list(data->src_ts),
+			.dst_ts = from_list(data->dst_ts),
+			.interface = data->interface,
+			.old_reqid = data->old_reqid,
+			.known = TRUE,
+			.mode = from_mode(data->mode),
+			.hw_offload = from_offload(data->hw_offload),
+			.inbound = data->inbound,
+#endif
 		};
 #ifdef FASTSWAN_HAVE_UPDATE_OLD_REQID
 		if (data->new_reqid == data->old_reqid)
@@ -533,7 +564,13 @@ METHOD(kernel_ipsec_t, update_sa, status_t,
 	}
 	status = to_status(ops->update_sa(this->backend, from_sa_id(id, &flat_id),
 									  data ? &update : NULL));
-#ifndef FASTSWAN_HAVE_UPDATE_OLD_REQID
+#ifdef FASTSWAN_HAVE_UPDATE_OLD_REQID
+	if (data)
+	{
+		free((void*)update.src_ts.items);
+		free((void*)update.dst_ts.items);
+	}
+#else
 	if (status != SUCCESS)
 	{	/* charon looks for this result only; with any other it goes on as if
 		 * the SA had moved, and the tunnel is dead */
@@ -598,7 +635,7 @@ METHOD(kernel_ipsec_t, add_policy, status_t,
 
 	return to_status(ops->add_policy(this->backend,
 									 from_policy_id(id, &flat_id),
-									 from_policy(data, &policy,
+									 from_policy(this, id, data, &policy,
 										data ? get_name(data->hw_offload, name)
 											 : NULL)));
 }
@@ -630,7 +667,7 @@ METHOD(kernel_ipsec_t, del_policy, status_t,
 
 	return to_status(ops->del_policy(this->backend,
 									 from_policy_id(id, &flat_id),
-									 from_policy(data, &policy,
+									 from_policy(this, id, data, &policy,
 										data ? get_name(data->hw_offload, name)
 											 : NULL)));
 }
@@ -659,6 +696,11 @@ METHOD(kernel_ipsec_t, destroy, void,
 	if (active == this)
 	{
 		active = NULL;
+	}
+	if (this->xfrmi)
+	{
+		lib->set(lib, KERNEL_NETLINK_XFRMI_MANAGER, NULL);
+		kernel_fastswan_xfrmi_destroy(this->xfrmi);
 	}
 	ops->destroy(this->backend);
 	free(this);
@@ -733,8 +775,17 @@ kernel_ipsec_t *kernel_fastswan_ipsec_create()
 			},
 		},
 		.backend = backend,
+		.get_priority = dlsym(RTLD_DEFAULT,
+							  "kernel_netlink_get_priority_custom"),
 	);
 	active = this;
+
+	this->xfrmi = kernel_fastswan_xfrmi_create(ops, backend);
+	if (this->xfrmi)
+	{	/* under the name of the plugin whose work this is: that is where others
+		 * look for it */
+		lib->set(lib, KERNEL_NETLINK_XFRMI_MANAGER, this->xfrmi);
+	}
 
 	return &this->public.interface;
 }

@@ -12,7 +12,18 @@
 #include "kernel_fastswan_ipsec.h"
 #include "kernel_fastswan_version.h"
 
+#include <stdio.h>
+
 #include <daemon.h>
+#include <sa/task_manager.h>
+
+/**
+ * How long the kernel keeps what an acquire or a reserved SPI made. The tests
+ * use another file.
+ */
+#ifndef ACQ_EXPIRES_FILE
+#define ACQ_EXPIRES_FILE "/proc/sys/net/core/xfrm_acq_expires"
+#endif
 
 typedef struct private_kernel_fastswan_plugin_t private_kernel_fastswan_plugin_t;
 
@@ -69,6 +80,39 @@ static char *get_provider()
 }
 
 /**
+ * Set for how long the kernel waits for the SA that an acquire asked for, by
+ * default as long as an IKE message is retransmitted.
+ */
+static void set_acq_expires()
+{
+	retransmission_t settings;
+	int timeout;
+	FILE *f;
+
+	timeout = lib->settings->get_int(lib->settings,
+							"%s.plugins.kernel-fastswan.xfrm_acq_expires", -1,
+							lib->ns);
+	if (timeout >= 0)
+	{	/* kernel-netlink, which stays loaded for addresses and routes, writes
+		 * its own setting to the same file whenever it is reloaded, and that is
+		 * after us: both have to say the same */
+		lib->settings->set_int(lib->settings,
+							"%s.plugins.kernel-netlink.xfrm_acq_expires",
+							timeout, lib->ns);
+	}
+	f = fopen(ACQ_EXPIRES_FILE, "w");
+	if (f)
+	{
+		retransmission_parse_default(&settings);
+		timeout = lib->settings->get_int(lib->settings,
+							"%s.plugins.kernel-netlink.xfrm_acq_expires",
+							retransmission_timeout_total(&settings), lib->ns);
+		fprintf(f, "%u", timeout);
+		fclose(f);
+	}
+}
+
+/**
  * Callback of our feature: as kernel_ipsec_register(), but says so if another
  * plugin was faster, which charon itself only mentions at level 2.
  */
@@ -80,6 +124,10 @@ static bool register_ipsec(plugin_t *plugin, plugin_feature_t *feature,
 
 	if (kernel_ipsec_register(plugin, feature, reg, data))
 	{
+		if (reg)
+		{
+			set_acq_expires();
+		}
 		return TRUE;
 	}
 	if (reg && attempts == kernel_fastswan_ipsec_attempts())
@@ -111,7 +159,12 @@ METHOD(plugin_t, get_features, int,
 METHOD(plugin_t, reload, bool,
 	private_kernel_fastswan_plugin_t *this)
 {
-	return kernel_fastswan_ipsec_reload();
+	if (!kernel_fastswan_ipsec_reload())
+	{
+		return FALSE;
+	}
+	set_acq_expires();
+	return TRUE;
 }
 
 METHOD(plugin_t, destroy, void,

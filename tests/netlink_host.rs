@@ -212,6 +212,8 @@ fn no_key_is_left_in_memory_that_is_freed() {
                 new_encap: true,
                 encap: false,
                 new_reqid: Some(2),
+                selector: None,
+                inbound: false,
                 placement: Placement::Software,
             })
             .unwrap();

@@ -17,12 +17,16 @@ use crate::error::{Error, Result};
 use crate::model::{
     Addr, Direction, DscpCopy, Key, Lifetime, Limit, Mark, Mode, Offload, PolicyId, PolicyKind,
     PolicySpec, PriorityClass, Proto, SaId, SaReference, SaSpec, SaUpdate, Spi, TrafficSelector,
+    UpdatedSa,
 };
+use crate::nic::Xfrmi;
 
 /// The longest key of any transform, with its salt, is well below.
 const MAX_KEY: usize = 1024;
 /// A TS payload counts its selectors in one byte (RFC 7296, 3.13).
 const MAX_SELECTORS: usize = 256;
+/// More answers than there can be interfaces.
+const MAX_ANSWERS: usize = 1 << 20;
 /// Longest text without its NUL.
 const MAX_TEXT: usize = 255;
 /// An SELinux context in XFRM has a 16-bit length; the kernel takes up to a page.
@@ -62,6 +66,26 @@ pub(super) unsafe fn room<'a, T>(pointer: *mut T, what: &str) -> Result<&'a mut 
     room.ok_or_else(|| invalid(format!("no room for the {what} (NULL)")))
 }
 
+/// Room for several answers.
+///
+/// # Safety
+/// `pointer` is NULL or may be written as `len` values by nobody else for as long as `'a`.
+pub(super) unsafe fn rooms<'a, T>(
+    pointer: *mut T,
+    len: usize,
+    what: &str,
+) -> Result<&'a mut [MaybeUninit<T>]> {
+    if len == 0 {
+        return Ok(&mut []);
+    }
+    if pointer.is_null() || !pointer.is_aligned() || len > MAX_ANSWERS {
+        return Err(invalid(format!("no room for {len} {what}")));
+    }
+    // SAFETY: The caller promises room for len values; NULL, alignment and a sane length were
+    // checked. Nothing is read.
+    Ok(unsafe { std::slice::from_raw_parts_mut(pointer.cast::<MaybeUninit<T>>(), len) })
+}
+
 /// Borrows an array of C.
 ///
 /// # Safety
@@ -98,6 +122,42 @@ unsafe fn text(pointer: *const c_char, what: &str) -> Result<Option<String>> {
     let text = CStr::from_bytes_with_nul(bytes).map_err(|_| invalid(what))?;
     let text = text.to_string_lossy();
     Ok((!text.is_empty()).then(|| text.into_owned()))
+}
+
+/// Name of an interface, `None` for NULL and for the empty text.
+///
+/// # Safety
+/// As for [`text`].
+pub(super) unsafe fn interface(pointer: *const c_char, what: &str) -> Result<Option<String>> {
+    // SAFETY: As promised by the caller.
+    let name = unsafe { text(pointer, what)? };
+    match name {
+        Some(name) if name.len() >= c::FS_INTERFACE_SIZE as usize => {
+            Err(invalid(format!("{what} is longer than a name can be")))
+        }
+        name => Ok(name),
+    }
+}
+
+/// An XFRM interface as C wants it.
+pub(super) fn xfrmi(interface: &Xfrmi) -> c::fs_xfrmi {
+    let name = |text: &str| {
+        let mut name = [0; c::FS_INTERFACE_SIZE as usize];
+        // The kernel has no longer ones; the last byte stays NUL.
+        for (to, from) in name[..c::FS_INTERFACE_SIZE as usize - 1]
+            .iter_mut()
+            .zip(text.bytes())
+        {
+            *to = from.cast_signed();
+        }
+        name
+    };
+    c::fs_xfrmi {
+        name: name(&interface.name),
+        phys: name(interface.phys.as_deref().unwrap_or_default()),
+        if_id: interface.if_id,
+        mtu: interface.mtu,
+    }
 }
 
 fn ip(family: u16, bytes: [u8; 16], what: &str) -> Result<IpAddr> {
@@ -337,14 +397,35 @@ pub(super) unsafe fn sa_spec(raw: *const c::fs_sa) -> Result<SaSpec> {
 /// Where an SA is to move.
 ///
 /// # Safety
-/// `raw` is NULL or points to a struct for the time of the call.
+/// As for [`sa_spec`].
 pub(super) unsafe fn sa_update(raw: *const c::fs_update_sa) -> Result<SaUpdate> {
     // SAFETY: As promised by the caller.
     let raw = unsafe { reference(raw, "data of the update")? };
     let new_src = needed_addr(&raw.new_src, "new source")?;
     let new_dst = needed_addr(&raw.new_dst, "new destination")?;
     same_family(new_src.ip, new_dst.ip, "new source and destination")?;
+    let sa = match raw.known {
+        0 => None,
+        _ => {
+            let Some(mode) = mode(raw.mode)? else {
+                return Err(invalid(format!("mode {} is none of an SA", raw.mode)));
+            };
+            // SAFETY: As promised by the caller.
+            unsafe {
+                Some(UpdatedSa {
+                    mode,
+                    offload: offload(raw.hw_offload)?,
+                    src_ts: selectors(&raw.src_ts, "list of source traffic selectors")?,
+                    dst_ts: selectors(&raw.dst_ts, "list of destination traffic selectors")?,
+                    interface: text(raw.interface, "interface name")?,
+                    inbound: raw.inbound != 0,
+                })
+            }
+        }
+    };
     Ok(SaUpdate {
+        sa,
+        old_reqid: (raw.old_reqid != 0).then_some(raw.old_reqid),
         new_src,
         new_dst,
         new_reqid: (raw.new_reqid != 0).then_some(raw.new_reqid),

@@ -420,6 +420,68 @@ pub(super) unsafe extern "C" fn enable_udp_decap(
     }
 }
 
+pub(super) unsafe extern "C" fn xfrmi_supported(backend: *mut c::fs_backend) -> bool {
+    // SAFETY: Contract of the module.
+    unsafe {
+        method("xfrmi_supported", backend, Access::Any, |core| {
+            Ok(core.xfrmi_supported())
+        })
+    }
+}
+
+pub(super) unsafe extern "C" fn xfrmi_create(
+    backend: *mut c::fs_backend,
+    name: *const c_char,
+    if_id: u32,
+    phys: *const c_char,
+    mtu: u32,
+) -> bool {
+    // SAFETY: Contract of the module.
+    unsafe {
+        method("xfrmi_create", backend, Access::Extends, |core| {
+            let name = convert::interface(name, "name of the XFRM interface")?
+                .ok_or_else(|| Error::Invalid("an XFRM interface without a name".into()))?;
+            let phys = convert::interface(phys, "name of the interface below")?;
+            let result = core.xfrmi_create(&name, if_id, phys.as_deref(), mtu);
+            Ok(result.is_ok())
+        })
+    }
+}
+
+pub(super) unsafe extern "C" fn xfrmi_delete(
+    backend: *mut c::fs_backend,
+    name: *const c_char,
+) -> bool {
+    // SAFETY: Contract of the module.
+    unsafe {
+        method("xfrmi_delete", backend, Access::Any, |core| {
+            let name = convert::interface(name, "name of the XFRM interface")?
+                .ok_or_else(|| Error::Invalid("an XFRM interface without a name".into()))?;
+            Ok(core.xfrmi_delete(&name).is_ok())
+        })
+    }
+}
+
+pub(super) unsafe extern "C" fn xfrmi_list(
+    backend: *mut c::fs_backend,
+    items: *mut c::fs_xfrmi,
+    room: usize,
+) -> i64 {
+    // SAFETY: Contract of the module.
+    unsafe {
+        method("xfrmi_list", backend, Access::Any, |core| {
+            let rooms = convert::rooms(items, room, "XFRM interfaces")?;
+            let Ok(interfaces) = core.xfrmi_list() else {
+                return Ok(i64::FAILED);
+            };
+            for (room, interface) in rooms.iter_mut().zip(&interfaces) {
+                room.write(convert::xfrmi(interface));
+            }
+            Ok(i64::try_from(interfaces.len()).unwrap_or(i64::MAX))
+        })
+    }
+}
+
 pub(super) extern "C" fn readable(token: u64, fd: i32) -> bool {
     let poison = watch::poison_of(token);
     let mut panicked = true;

@@ -37,6 +37,11 @@ impl Failure for i32 {
     const FAILED: Self = c::FS_FAILED as i32;
 }
 
+/// A number of things: not known.
+impl Failure for i64 {
+    const FAILED: Self = -1;
+}
+
 impl Failure for bool {
     const FAILED: Self = false;
 }

@@ -16,7 +16,7 @@ use super::guard::{Poison, guarded};
 use super::hostlog::LogFunction;
 use super::watch::{self, Removed};
 use crate::host::{Acquire, ConfiguredChild, Host, HostRoute, Migrate, Readable, RouteResult};
-use crate::model::{Addr, AlgorithmKind, Proto, Spi, TrafficSelector, family_of};
+use crate::model::{Addr, AlgorithmKind, Proto, Spi, TrafficSelector, any_of, family_of};
 
 /// Longest setting that is read; interface lists are the longest there are.
 const MAX_SETTING: usize = 64 * 1024;
@@ -110,23 +110,29 @@ impl CharonHost {
         let Ok(interface) = CString::new(route.interface.as_str()) else {
             return RouteResult::Failed;
         };
+        let interface = (!route.interface.is_empty()).then_some(interface);
         let net = c_addr(Addr::new(route.net.first()));
         let net_len = match route.net.first() {
             IpAddr::V4(_) => 4,
             IpAddr::V6(_) => 16,
         };
         let gateway = route.gateway.map(|ip| c_addr(Addr::new(ip)));
-        let src = route.src.map(|ip| c_addr(Addr::new(ip)));
+        // charon's network half looks at the source of any route (kernel_netlink_net.c: add_route,
+        // is_known_vip): "none" is the unspecified address there.
+        let src = route.src.unwrap_or_else(|| any_of(route.net.first()));
+        let src = c_addr(Addr::new(src));
         // SAFETY: All pointers are to locals that outlive the call or NULL, which the contract
-        // allows for gateway and source; net holds at least net_len bytes.
+        // allows for gateway and interface; net holds at least net_len bytes.
         let result = unsafe {
             function(
                 net.bytes.as_ptr(),
                 net_len,
                 route.net.len(),
                 pointer(gateway.as_ref()),
-                pointer(src.as_ref()),
-                interface.as_ptr(),
+                &raw const src,
+                interface
+                    .as_ref()
+                    .map_or(std::ptr::null(), |name| name.as_ptr()),
                 route.pass,
             )
         };

@@ -67,5 +67,9 @@ static OPS: c::fs_ops = c::fs_ops {
     flush_policies: Some(entry::flush_policies),
     bypass_socket: Some(entry::bypass_socket),
     enable_udp_decap: Some(entry::enable_udp_decap),
+    xfrmi_supported: Some(entry::xfrmi_supported),
+    xfrmi_create: Some(entry::xfrmi_create),
+    xfrmi_delete: Some(entry::xfrmi_delete),
+    xfrmi_list: Some(entry::xfrmi_list),
     readable: Some(entry::readable),
 };

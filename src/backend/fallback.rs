@@ -145,6 +145,8 @@ impl Core {
                 encap: false,
                 new_encap: false,
                 new_reqid: None,
+                selector: None,
+                inbound: member.inbound,
                 placement: to,
             }),
             None => Err(KernelError::new("XFRM_MSG_GETSA", libc::ESRCH)),

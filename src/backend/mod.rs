@@ -12,6 +12,7 @@ mod device;
 mod fallback;
 mod honoured;
 mod links;
+mod moves;
 mod place;
 mod policy;
 mod recovery;
@@ -23,6 +24,7 @@ mod templates;
 mod ticker;
 mod truth;
 mod units;
+mod xfrmi;
 
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -118,6 +120,7 @@ impl Backend {
     ) -> Result<Arc<Self>> {
         let config = Config::read(host.as_ref());
         let kernel = Kernel::new(Arc::clone(&transport));
+        kernel.ask_abilities();
         let sad = Arc::new(Sad::default());
         let ticker = Arc::new(Ticker::new(timer));
         let recovery = Arc::new(Recovery::new(Arc::clone(&sad), Arc::clone(&ticker)));
@@ -203,7 +206,7 @@ impl Backend {
         Features {
             esp_v3_tfc: true,
             policy_spi: false,
-            sa_use_time: true,
+            sa_use_time: self.core.kernel.keeps_last_use(),
             acquire_seq: true,
         }
     }

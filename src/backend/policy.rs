@@ -19,20 +19,20 @@ use super::templates::{facts_of, sa_name, templates_of};
 use super::units::UnitTurn;
 
 impl Core {
+    /// Index of an interface that a connection names.
+    pub(super) fn ifindex_of(&self, name: &str) -> Result<u32> {
+        let link = self.links.by_name(name).ok_or_else(|| Error::Refused {
+            reason: format!("there is no interface '{name}'"),
+            remedy: "create it first, or correct the interface of the connection".to_owned(),
+        })?;
+        Ok(link.ifindex)
+    }
+
     /// What the kernel keys the policy by. An unknown interface is refused: 0 would mean "any".
     fn policy_key(&self, id: &PolicyId) -> Result<PolicyKey> {
         let ifindex = match &id.interface {
             None => 0,
-            Some(name) => {
-                self.links
-                    .by_name(name)
-                    .ok_or_else(|| Error::Refused {
-                        reason: format!("there is no interface '{name}'"),
-                        remedy: "create it first, or correct the interface of the connection"
-                            .to_owned(),
-                    })?
-                    .ifindex
-            }
+            Some(name) => self.ifindex_of(name)?,
         };
         Ok(PolicyKey {
             dir: id.dir,

@@ -14,21 +14,28 @@ use crate::spd::{Turn, User};
 use super::Core;
 
 impl Core {
-    /// Installs, replaces or removes the route of a policy, by its first user.
+    /// Installs or replaces the route of a policy, by its first user.
     pub(super) fn update_route(&self, turn: &mut Turn<'_>) {
-        let wanted = turn
+        // What is there stays until something else takes its place, or the policy goes.
+        let Some(route) = turn
             .entry
             .users
             .first()
             .filter(|user| self.wants_route(turn, user))
-            .and_then(|user| self.route_for(turn, user));
-        if wanted == turn.entry.route {
+            .and_then(|user| self.route_for(turn, user))
+        else {
+            return;
+        };
+        if turn.entry.route.as_ref() == Some(&route) {
             return;
         }
         self.remove_route(turn);
-        let Some(route) = wanted else {
-            return;
-        };
+        log::debug!(
+            "installing route: {} dev {}{}",
+            route.net,
+            route.interface,
+            if route.pass { " pass" } else { "" }
+        );
         match self.host.add_route(&route) {
             RouteResult::Done => turn.entry.route = Some(route),
             // Somebody else's, who will remove it.
@@ -67,9 +74,9 @@ impl Core {
             && selector.proto == 0
             && selector.sport.port == 0
             && selector.dport.port == 0
-            // With an interface ID the way leads through the XFRM interface, which the operator's
-            // own routes name: one through the port would carry the packets past the policy.
-            && key.if_id == 0
+            // With an interface ID the way leads through the XFRM interface, which usually the
+            // operator's own routes name.
+            && (key.if_id == 0 || config.install_routes_xfrmi)
             && match user.spec.kind {
                 PolicyKind::Pass => true,
                 PolicyKind::Drop => false,
@@ -90,7 +97,13 @@ impl Core {
             .src
             .map(|addr| addr.ip)
             .filter(|ip| !ip.is_unspecified());
-        let (gateway, interface) = match user.spec.dst.filter(|dst| !dst.is_any()) {
+        let peer = user.spec.dst.filter(|dst| !dst.is_any());
+        let xfrmi = match turn.key().if_id {
+            0 => None,
+            if_id => peer.and_then(|_| self.links.xfrmi(if_id)),
+        };
+        let (gateway, interface) = match peer {
+            _ if xfrmi.is_some() => (None, xfrmi.unwrap_or_default()),
             Some(peer) => {
                 let in_nic = turn
                     .entry

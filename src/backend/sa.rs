@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! add_sa, update_sa, query_sa, del_sa, flush_sas.
+//! add_sa, query_sa, del_sa, flush_sas.
 //!
 //! Owns the steps from charon's wish to an SA in the kernel and the NIC, and the line that says why
 //! one failed. Called by the methods in `mod.rs`.
@@ -7,14 +7,14 @@
 use crate::error::{Error, KernelError, Result};
 use crate::model::algorithm;
 use crate::model::{
-    Direction, Mode as IpsecMode, Offload, Placement, PolicyKind, Proto, SaId, SaSpec, SaUpdate,
-    Selector, Spi, TrafficSelector, Transforms, Usage,
+    Direction, Mode as IpsecMode, Offload, Placement, PolicyKind, Proto, SaId, SaSpec, Selector,
+    Spi, TrafficSelector, Transforms, Usage,
 };
 use crate::offload::{
     Device, Mode, PolicyFacts, Refusal, SaFacts, check_policy, check_sa, explain, fit_lifetime,
 };
 use crate::sad::SaRecord;
-use crate::xfrm::{Replay, SaMessage, SaMove, monotonic_now, unix_now};
+use crate::xfrm::{Replay, SaMessage, monotonic_now, unix_now};
 
 use super::Core;
 use super::device::Question;
@@ -25,18 +25,28 @@ impl Core {
     pub(super) fn add_sa(&self, id: &SaId, spec: &SaSpec) -> Result<()> {
         self.try_add_sa(id, spec).inspect_err(|error| {
             log::error!(
-                "unable to add SAD entry with SPI {}{} ({} {} === {}, reqid {}): {error}",
+                "unable to add SAD entry with SPI {}{} ({} {} === {}, reqid {}, {}): {error}",
                 id.spi,
                 for_name(&spec.name),
                 id.proto,
                 id.src,
                 id.dst,
-                spec.reqid
+                spec.reqid,
+                algorithm::describe(
+                    (spec.enc_alg, spec.enc_key.len() * 8),
+                    (spec.int_alg, spec.int_key.len() * 8)
+                )
             );
         })
     }
 
     fn try_add_sa(&self, id: &SaId, spec: &SaSpec) -> Result<()> {
+        if keeps_selector(spec.mode)
+            && let Some(name) = &spec.interface
+        {
+            // Before anything else: no other mode of offload would mend it.
+            self.ifindex_of(name)?;
+        }
         let Some((comp, comp_spec)) = ipcomp_of(id, spec) else {
             return self.add_one_sa(id, spec);
         };
@@ -46,12 +56,15 @@ impl Core {
             auth: None,
         };
         self.install_sa(&comp, &comp_spec, &nothing, Placement::Software)?;
-        let inner = SaSpec {
+        let mut inner = SaSpec {
             mode: IpsecMode::Transport,
-            src_ts: Vec::new(),
-            dst_ts: Vec::new(),
             ..spec.clone()
         };
+        if !keeps_selector(spec.mode) {
+            // What comes out of the compression has other addresses, and may be of either family.
+            inner.src_ts.clear();
+            inner.dst_ts.clear();
+        }
         let result = self.add_one_sa(id, &inner);
         if result.is_err()
             && let Err(error) = self.kernel.del_sa(&comp.key(), comp.src.ip)
@@ -184,14 +197,21 @@ impl Core {
         } else {
             spec
         };
+        let ts = (spec.src_ts.as_slice(), spec.dst_ts.as_slice());
+        let selector = self
+            .sa_selector(spec.mode, ts, spec.interface.as_deref())
+            .map_err(|error| KernelError {
+                text: Some(error.to_string()),
+                ..KernelError::new("XFRM_MSG_NEWSA", libc::ENODEV)
+            })?;
+        let behind_ipcomp = spec.ipcomp != 0 && id.proto != Proto::Comp;
         let message = SaMessage {
             id,
             spec,
             transforms,
             placement,
-            selector: self.sa_selector(spec),
-            // ESP behind IPComp: what comes out of the compression may be of either family.
-            any_family: spec.ipcomp != 0 && id.proto != Proto::Comp,
+            selector,
+            any_family: behind_ipcomp && spec.src_ts.is_empty() && self.kernel.can_any_family(),
             replay: replay_of(spec, placement),
             iptfs: self.config().iptfs,
         };
@@ -236,17 +256,21 @@ impl Core {
     }
 
     /// Selector on the SA itself, for modes that keep the addresses (kernel_netlink_ipsec.c:
-    /// add_sa): the packet's addresses are checked against it after decryption.
-    fn sa_selector(&self, spec: &SaSpec) -> Option<Selector> {
-        if !matches!(spec.mode, IpsecMode::Transport | IpsecMode::Beet) {
-            return None;
+    /// add_sa): the packet's addresses are checked against it after decryption. 0 as interface would
+    /// mean any, so that one that is not there is refused.
+    pub(super) fn sa_selector(
+        &self,
+        mode: IpsecMode,
+        ts: (&[TrafficSelector], &[TrafficSelector]),
+        interface: Option<&str>,
+    ) -> Result<Option<Selector>> {
+        if !matches!(mode, IpsecMode::Transport | IpsecMode::Beet) {
+            return Ok(None);
         }
-        let (src, dst) = (spec.src_ts.first()?, spec.dst_ts.first()?);
-        let ifindex = spec
-            .interface
-            .as_deref()
-            .and_then(|name| self.links.by_name(name))
-            .map_or(0, |link| link.ifindex);
+        let (Some(src), Some(dst)) = (ts.0.first(), ts.1.first()) else {
+            return Ok(None);
+        };
+        let ifindex = interface.map_or(Ok(0), |name| self.ifindex_of(name))?;
         let mut selector = Selector::from_ts(src, dst, ifindex);
         if !self.config().set_proto_port_transport_sa {
             // One SA may serve policies that differ in protocol and ports.
@@ -254,86 +278,7 @@ impl Core {
             selector.sport = crate::model::PortMatch::ANY;
             selector.dport = crate::model::PortMatch::ANY;
         }
-        Some(selector)
-    }
-
-    pub(super) fn update_sa(&self, id: &SaId, update: &SaUpdate) -> Result<()> {
-        let key = id.key();
-        let placement = self
-            .sad
-            .get(&key)
-            .map_or(Placement::Software, |record| record.placement);
-        let not_supported = |reason: String| {
-            log::info!("unable to update SAD entry with SPI {}: {reason}", id.spi);
-            Err(Error::NotSupported(reason))
-        };
-        if let Placement::Packet(ifindex) = placement {
-            // The copy would start at sequence number 1 again, with the same key.
-            return not_supported(format!(
-                "its sequence number is known to {} only; the CHILD_SA is rekeyed instead",
-                self.device_name(ifindex)
-            ));
-        }
-        let to = match placement {
-            Placement::Crypto(old) => {
-                let inbound = self.sad.get(&key).is_some_and(|record| record.inbound);
-                let (local, peer) = if inbound {
-                    (update.new_dst.ip, update.new_src.ip)
-                } else {
-                    (update.new_src.ip, update.new_dst.ip)
-                };
-                match self.route_to(peer, Some(local), 0) {
-                    Some(route) if route.oif == old => placement,
-                    _ => {
-                        return not_supported(format!(
-                            "the route to {peer} leaves {}; the CHILD_SA is rekeyed instead",
-                            self.device_name(old)
-                        ));
-                    }
-                }
-            }
-            other => other,
-        };
-        let moved = self.kernel.move_sa(&SaMove {
-            key: &key,
-            src: id.src.ip,
-            new_src: update.new_src,
-            new_dst: update.new_dst,
-            encap: update.encap,
-            new_encap: update.new_encap,
-            new_reqid: update.new_reqid,
-            placement: to,
-        });
-        if let Err(error) = moved {
-            return not_supported(error.to_string());
-        }
-        if let Some(comp) = comp_id(id, update.cpi) {
-            let moved = self.kernel.move_sa(&SaMove {
-                key: &comp.key(),
-                src: comp.src.ip,
-                new_src: update.new_src,
-                new_dst: update.new_dst,
-                encap: false,
-                new_encap: false,
-                new_reqid: update.new_reqid,
-                placement: Placement::Software,
-            });
-            if let Err(error) = moved {
-                return not_supported(format!("CPI {}: {error}", comp.spi));
-            }
-        }
-        if let Some(mut record) = self.sad.remove(&key) {
-            record.id.src = update.new_src;
-            record.id.dst = update.new_dst;
-            let reqid = update.new_reqid.unwrap_or(record.reqid);
-            self.units.rename_sa(
-                (record.reqid, (key.dst, key.spi)),
-                (reqid, record.id.key(), record.id.src.ip),
-            );
-            record.reqid = reqid;
-            self.sad.insert(record);
-        }
-        Ok(())
+        Ok(Some(selector))
     }
 
     pub(super) fn query_sa(&self, id: &SaId) -> Result<Usage> {
@@ -438,8 +383,13 @@ pub(super) fn for_name(name: &str) -> String {
     }
 }
 
+/// Whether an SA behind one of IPComp has a selector: not if that one changes the addresses.
+pub(super) fn keeps_selector(mode: IpsecMode) -> bool {
+    matches!(mode, IpsecMode::Transport | IpsecMode::Beet)
+}
+
 /// The IPComp SA that goes with an ESP or AH SA.
-fn comp_id(id: &SaId, cpi: u16) -> Option<SaId> {
+pub(super) fn comp_id(id: &SaId, cpi: u16) -> Option<SaId> {
     (cpi != 0).then_some(SaId {
         spi: Spi(u32::from(cpi)),
         proto: Proto::Comp,

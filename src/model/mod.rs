@@ -13,7 +13,7 @@ mod selector;
 
 pub use algorithm::{AlgorithmKind, Transforms, UnknownAlgorithm};
 pub use policy::{PolicyId, PolicyKind, PolicySpec, PriorityClass, SaReference};
-pub use sa::{DscpCopy, Key, Lifetime, Limit, SaId, SaKey, SaSpec, SaUpdate, Usage};
+pub use sa::{DscpCopy, Key, Lifetime, Limit, SaId, SaKey, SaSpec, SaUpdate, UpdatedSa, Usage};
 pub use selector::{PortMatch, Prefix, Selector, TrafficSelector};
 
 use std::fmt;

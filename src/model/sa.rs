@@ -195,13 +195,34 @@ pub struct SaSpec {
     pub update: bool,
 }
 
+/// What `kernel_ipsec_update_sa_t` of 6.1.0 and later says about the SA as it shall be.
+#[derive(Clone, Debug)]
+pub struct UpdatedSa {
+    /// Mode, of the IPComp SA if there is one.
+    pub mode: Mode,
+    /// What is asked for.
+    pub offload: Offload,
+    /// Traffic selectors at the source's end, with the new address.
+    pub src_ts: Vec<TrafficSelector>,
+    /// Traffic selectors at the destination's end, with the new address.
+    pub dst_ts: Vec<TrafficSelector>,
+    /// Interface that restricts the policies.
+    pub interface: Option<String>,
+    /// Packets come in by this SA.
+    pub inbound: bool,
+}
+
 /// `kernel_ipsec_update_sa_t`
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SaUpdate {
     /// New outer source.
     pub new_src: Addr,
     /// New outer destination.
     pub new_dst: Addr,
+    /// What charon says about the SA, from 6.1.0 on.
+    pub sa: Option<UpdatedSa>,
+    /// reqid so far, if charon says it.
+    pub old_reqid: Option<u32>,
     /// New reqid, `None` if unchanged.
     pub new_reqid: Option<u32>,
     /// CPI in host order, 0 = no IPComp.

@@ -34,21 +34,14 @@ impl TrafficSelector {
         Prefix::new(self.from, len as u8)
     }
 
-    /// Port and mask that cover the port range. A range that no single mask fits becomes "any",
-    /// which is wider; the kernel has no other way to say it.
+    /// The smallest mask that covers the port range. XFRM matches nothing else, so a range that is no
+    /// mask is widened, as kernel-netlink does (ts2ports).
     pub fn ports(&self) -> PortMatch {
         let differing = self.from_port ^ self.to_port;
-        if self.is_any_port() {
-            return PortMatch::ANY;
-        }
         let free = 16 - differing.leading_zeros();
         let mask = if free >= 16 { 0 } else { u16::MAX << free };
-        let exact = self.from_port & !mask == 0 && self.to_port | mask == u16::MAX;
-        if mask == 0 || !exact {
-            return PortMatch::ANY;
-        }
         PortMatch {
-            port: self.from_port,
+            port: self.from_port & mask,
             mask,
         }
     }
@@ -188,10 +181,10 @@ impl Selector {
     /// one that either side names. For ICMP the kernel takes the type as source port and the code
     /// as destination port, while IKE carries both in one range.
     pub fn from_ts(src: &TrafficSelector, dst: &TrafficSelector, ifindex: u32) -> Self {
-        let proto = if src.proto == 0 { dst.proto } else { src.proto };
+        let proto = src.proto.max(dst.proto);
         let (mut sport, mut dport) = (src.ports(), dst.ports());
         if matches!(proto, 1 | 58) && (sport.mask != 0 || dport.mask != 0) {
-            let port = if sport.port > dport.port {
+            let port = if (sport.port, sport.mask) > (dport.port, dport.mask) {
                 sport
             } else {
                 dport
@@ -209,8 +202,8 @@ impl Selector {
                     0
                 },
             };
-            if dport.mask == 0 {
-                dport.port = 0;
+            for port in [&mut sport, &mut dport] {
+                port.port &= port.mask;
             }
         }
         Self {
@@ -302,9 +295,14 @@ mod tests {
             ((80, 80), 80, 0xffff),
             ((1024, 2047), 1024, 0xfc00),
             ((32768, 65535), 32768, 0x8000),
-            // No single mask fits: widened.
-            ((80, 90), 0, 0),
+            // No mask fits exactly: the next wider one.
+            ((80, 90), 80, 0xfff0),
+            ((81, 90), 80, 0xfff0),
+            ((80, 200), 0, 0xff00),
+            ((32767, 32768), 0, 0),
             ((0, 0), 0, 0xffff),
+            // OPAQUE (RFC 7296, 3.13.1)
+            ((65535, 0), 0, 0),
         ] {
             let got = ts("::1", "::1", 6, range).ports();
             assert_eq!((got.port, got.mask), (port, mask), "{range:?}");
@@ -318,6 +316,15 @@ mod tests {
         let selector = Selector::from_ts(&any, &echo, 0);
         assert_eq!((selector.sport.port, selector.sport.mask), (8, 0xffff));
         assert_eq!((selector.dport.port, selector.dport.mask), (0, 0));
+        // Type 0 (echo reply) is a type like any other, wherever it is named.
+        let reply = ts("10.0.0.2", "10.0.0.2", 1, (0x0000, 0x00ff));
+        for selector in [
+            Selector::from_ts(&any, &reply, 0),
+            Selector::from_ts(&reply, &any, 0),
+        ] {
+            assert_eq!((selector.sport.port, selector.sport.mask), (0, 0xffff));
+            assert_eq!((selector.dport.port, selector.dport.mask), (0, 0));
+        }
         let exact = ts("10.0.0.2", "10.0.0.2", 1, (0x0301, 0x0301));
         let selector = Selector::from_ts(&any, &exact, 0);
         assert_eq!((selector.sport.port, selector.sport.mask), (3, 0xffff));

@@ -12,9 +12,10 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::features::Features;
+use super::xfrmi;
 use crate::error::KernelError;
 use crate::xfrm::request::{Attributes, Reply, Request, text_of, u8_at, u32_at};
-use crate::xfrm::{EventSocket, Protocol, Received, Transport};
+use crate::xfrm::{EventSocket, Protocol, Received, Transport, sockopt};
 
 /// `struct ifinfomsg`
 const IFINFO_LEN: usize = 16;
@@ -42,6 +43,8 @@ pub struct Link {
     pub master: Option<u32>,
     /// Device below a VLAN or another stacked device, in this network namespace.
     pub lower: Option<u32>,
+    /// ID of an XFRM interface, which SAs and policies name.
+    pub if_id: Option<u32>,
     /// ESP offload is active, for crypto at least.
     pub esp_offload: bool,
     /// Driver, if it offloads ESP and says its name by devlink.
@@ -133,6 +136,28 @@ impl Links {
             .values()
             .find(|link| link.name == name)
             .cloned()
+    }
+
+    /// The XFRM interface of an ID, the first one if there are several. An interface that was made a
+    /// moment ago may still be on its way to the cache: then, and only then, the kernel is asked.
+    pub fn xfrmi(&self, if_id: u32) -> Option<String> {
+        let known = {
+            let cache = self.cache();
+            let links = cache.links.values();
+            links
+                .filter(|link| link.if_id == Some(if_id))
+                .min_by_key(|link| link.ifindex)
+                .map(|link| link.name.clone())
+        };
+        if known.is_some() || !sockopt::is_readable(self.events.fd()) {
+            return known;
+        }
+        let all = xfrmi::list(self.transport.as_ref())
+            .inspect_err(|error| log::warn!("unable to list XFRM interfaces: {error}"))
+            .unwrap_or_default();
+        all.into_iter()
+            .find(|interface| interface.if_id == if_id)
+            .map(|interface| interface.name)
     }
 
     /// All devices, by index.
@@ -328,6 +353,7 @@ impl Seen {
             kind: None,
             master: None,
             lower: None,
+            if_id: None,
             esp_offload: false,
             driver: None,
         };
@@ -348,6 +374,7 @@ impl Seen {
                         .value_of(libc::IFLA_INFO_KIND)
                         .and_then(text_of)
                         .map(str::to_owned);
+                    link.if_id = xfrmi::if_id(value);
                 }
                 IFLA_PARENT_DEV_NAME => device = text_of(value).map(str::to_owned),
                 IFLA_PARENT_DEV_BUS_NAME => bus = text_of(value).map(str::to_owned),

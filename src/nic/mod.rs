@@ -8,6 +8,7 @@
 //!
 //! * `links`: a cache of devices, fed by the kernel's events
 //! * `features`: what ethtool and devlink say about one
+//! * `xfrmi`: XFRM interfaces: made, listed, deleted
 //! * `route`, `neighbour`: asked anew each time, never cached, never dumped
 #![forbid(unsafe_code)]
 
@@ -15,6 +16,7 @@ mod features;
 mod links;
 mod neighbour;
 mod route;
+pub mod xfrmi;
 
 #[cfg(test)]
 mod tests;
@@ -22,3 +24,4 @@ mod tests;
 pub use links::{Link, LinkChange, Links};
 pub use neighbour::{neighbour_is_valid, resolve_neighbour};
 pub use route::{Route, lookup_route};
+pub use xfrmi::Xfrmi;

@@ -39,6 +39,11 @@ pub const XFRMA_IPTFS_MAX_QSIZE: u16 = 40;
 /// IPTFS, outbound: size of the outer packet, 0 = path MTU.
 pub const XFRMA_IPTFS_PKT_SIZE: u16 = 41;
 
+/// Moves one SA (kernel 7.2).
+pub const XFRM_MSG_MIGRATE_STATE: u16 = 41;
+/// Flag of that message: the offload of the SA is not taken over.
+pub const XFRM_MIGRATE_STATE_CLEAR_OFFLOAD: u32 = 1;
+
 /// Value of `XFRMA_SA_DIR`: packets come in by the SA.
 pub const XFRM_SA_DIR_IN: u8 = 1;
 /// Value of `XFRMA_SA_DIR`: packets go out by the SA.
@@ -251,6 +256,28 @@ pub mod migrate {
     pub const REQID: usize = 68;
     /// Size.
     pub const LEN: usize = 76;
+}
+
+/// Offsets in `struct xfrm_user_migrate_state` and its size.
+pub mod migrate_state {
+    /// `struct xfrm_usersa_id id`
+    pub const ID: usize = 0;
+    /// `xfrm_address_t new_daddr`
+    pub const NEW_DADDR: usize = 24;
+    /// `xfrm_address_t new_saddr`
+    pub const NEW_SADDR: usize = 40;
+    /// `struct xfrm_mark old_mark`
+    pub const OLD_MARK: usize = 56;
+    /// `struct xfrm_selector new_sel`
+    pub const NEW_SEL: usize = 64;
+    /// `__u32 new_reqid`
+    pub const NEW_REQID: usize = 120;
+    /// `__u32 flags`
+    pub const FLAGS: usize = 124;
+    /// `__u16 new_family`
+    pub const NEW_FAMILY: usize = 128;
+    /// Size.
+    pub const LEN: usize = 132;
 }
 
 /// Offsets in `struct xfrm_replay_state_esn` and the size of its fixed part.

@@ -8,6 +8,7 @@
 //! * [`request`]: message buffers that are wiped, attributes with checked lengths
 //! * [`transport`]: the trait; `netlink` is the kernel behind it, `fake` a model of it for tests
 //! * `ack`: verdicts and the extended ACK
+//! * `abilities`: what this kernel can do
 //! * `sa/`, `policy/`: the messages of the SAD and the SPD
 //! * [`event`]: what the kernel reports by itself
 //! * [`sockopt`], `clock`, `timer`, [`consts`]: small things
@@ -15,6 +16,7 @@
 //! SA messages carry keys. They are written into and read from buffers of our own that are wiped;
 //! `netlink-packet-xfrm` encodes what has no key, and checks the rest in the tests.
 
+mod abilities;
 mod ack;
 mod clock;
 pub mod consts;
@@ -35,7 +37,6 @@ mod garbage;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU8;
 
 use netlink_packet_xfrm::nlas::XfrmAttrs;
 
@@ -60,8 +61,7 @@ use crate::model::Mark;
 #[derive(Clone)]
 pub struct Kernel {
     transport: Arc<dyn Transport>,
-    /// How an outbound SA with ESN must be written, learned from the first (see `sa/`).
-    outbound_esn: Arc<AtomicU8>,
+    abilities: Arc<abilities::Abilities>,
 }
 
 impl Kernel {
@@ -69,7 +69,7 @@ impl Kernel {
     pub fn new(transport: Arc<dyn Transport>) -> Self {
         Self {
             transport,
-            outbound_esn: Arc::new(AtomicU8::new(sa::OUTBOUND_ESN_UNKNOWN)),
+            abilities: Arc::default(),
         }
     }
 

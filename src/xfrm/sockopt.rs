@@ -131,6 +131,18 @@ pub fn local_port(fd: RawFd) -> io::Result<u16> {
     }
 }
 
+/// Whether something can be read from a descriptor, without waiting.
+pub fn is_readable(fd: RawFd) -> bool {
+    let mut poll = libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: One entry, which outlives the call; with a timeout of 0 it does not wait.
+    let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
+    ready == 1 && poll.revents & libc::POLLIN != 0
+}
+
 /// Bounds each wait for an answer, and each for room to send.
 pub(super) fn set_timeouts(fd: RawFd, timeout: Duration) -> io::Result<()> {
     let mut value = Vec::with_capacity(2 * size_of::<libc::time_t>());

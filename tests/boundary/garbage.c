@@ -175,6 +175,14 @@ void case_garbage(void)
 		fill(&update, sizeof(update));
 		random_addr(&update.new_src);
 		random_addr(&update.new_dst);
+		update.src_ts = sa.src_ts;
+		update.dst_ts = sa.dst_ts;
+		update.interface = sa.interface;
+		if (!chance(4))
+		{
+			update.mode = sa.mode;
+			update.hw_offload = sa.hw_offload;
+		}
 		random_addr(&src);
 		random_addr(&dst);
 

@@ -76,6 +76,11 @@ void case_null(void)
 	check(!ops->enable_udp_decap(NULL, 0, AF_INET, 4500));
 	check(!ops->readable(0, -1));
 
+	check(!ops->xfrmi_supported(NULL));
+	check(!ops->xfrmi_create(NULL, "ipsec0", 1, NULL, 0));
+	check(!ops->xfrmi_delete(NULL, "ipsec0"));
+	check(ops->xfrmi_list(NULL, NULL, 0) == -1);
+
 	/* an instance that is no instance */
 	refused(ops->flush_sas((struct fs_backend*)((char*)backend + 1)));
 
@@ -122,6 +127,19 @@ void case_null(void)
 	refused(ops->add_policy(backend, &p.id, &p.policy));
 	refused(ops->query_policy(backend, &p.id, &use_time));
 	refused(ops->del_policy(backend, &p.id, &p.policy));
+
+	update.known = 1;
+	update.mode = FS_MODE_TUNNEL;
+	refused(ops->update_sa(backend, &s.id, &update));
+	update.src_ts = (struct fs_ts_list){ NULL, 1 };
+	update.dst_ts = (struct fs_ts_list){ s.dst_ts, 1 };
+	refused(ops->update_sa(backend, &s.id, &update));
+	check(!ops->xfrmi_create(backend, NULL, 1, NULL, 0));
+	check(!ops->xfrmi_create(backend, "", 1, NULL, 0));
+	check(!ops->xfrmi_create(backend, "sixteen--letters", 1, NULL, 0));
+	check(!ops->xfrmi_create(backend, "ipsec0", 1, "sixteen--letters", 0));
+	check(!ops->xfrmi_delete(backend, NULL));
+	check(ops->xfrmi_list(backend, NULL, 1) == -1);
 
 	/* texts may be missing */
 	sample_sa(&s, 1000, true);

@@ -54,6 +54,31 @@ static void add_and_remove(const struct fs_ops *ops, struct fs_backend *backend)
 	check(usage.bytes == UINT64_MAX);
 }
 
+static void xfrm_interfaces(const struct fs_ops *ops, struct fs_backend *backend)
+{
+	struct fs_xfrmi all[2];
+
+	check(ops->xfrmi_supported(backend));
+	check(ops->xfrmi_list(backend, NULL, 0) == 0);
+	check(ops->xfrmi_create(backend, "ipsec1", 7, NULL, 0));
+	check(ops->xfrmi_create(backend, "ipsec2", 8, "", 1400));
+	/* the name and the ID are taken */
+	check(!ops->xfrmi_create(backend, "ipsec1", 9, NULL, 0));
+	check(!ops->xfrmi_create(backend, "ipsec3", 8, NULL, 0));
+	check(!ops->xfrmi_create(backend, "ipsec3", 9, "nosuch", 0));
+	/* with less room than needed, it still tells how many there are */
+	memset(all, 0xff, sizeof(all));
+	check(ops->xfrmi_list(backend, all, 1) == 2);
+	check(strcmp(all[0].name, "ipsec1") == 0 && all[0].if_id == 7 && !all[0].phys[0]);
+	check(all[1].if_id == UINT32_MAX);
+	check(ops->xfrmi_list(backend, all, 2) == 2);
+	check(strcmp(all[1].name, "ipsec2") == 0 && all[1].if_id == 8);
+	check(ops->xfrmi_delete(backend, "ipsec1"));
+	check(!ops->xfrmi_delete(backend, "ipsec1"));
+	check(ops->xfrmi_delete(backend, "ipsec2"));
+	check(ops->xfrmi_list(backend, all, 2) == 0);
+}
+
 void case_valid(void)
 {
 	const struct fs_ops *ops = fastswan_ops();
@@ -70,6 +95,7 @@ void case_valid(void)
 	add_and_remove(ops, backend);
 	check(ops->flush_policies(backend) == FS_SUCCESS);
 	check(ops->flush_sas(backend) == FS_SUCCESS);
+	xfrm_interfaces(ops, backend);
 
 	/* both work on a real socket and need privileges that the program may not
 	 * have; what counts is that they come back */

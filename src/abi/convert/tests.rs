@@ -192,9 +192,14 @@ fn an_update_of_an_sa() {
         cpi: 6,
         encap: 1,
         new_encap: 0,
+        // Nothing of this counts unless it is known.
+        mode: 77,
+        hw_offload: 77,
+        ..c::fs_update_sa::default()
     };
     // SAFETY: A local that outlives the call.
     let update = unsafe { sa_update(&raw const raw) }.unwrap();
+    assert!(update.sa.is_none() && update.old_reqid.is_none());
     assert_eq!(update.new_src.to_string(), "192.0.2.3[1]");
     assert_eq!(update.new_dst.to_string(), "192.0.2.4[2]");
     assert_eq!((update.new_reqid, update.cpi), (Some(5), 6));
@@ -205,6 +210,85 @@ fn an_update_of_an_sa() {
     let update = unsafe { sa_update(&raw const raw) }.unwrap();
     assert_eq!(update.new_reqid, None);
     assert_eq!((update.encap, update.new_encap), (false, true));
+}
+
+#[test]
+fn an_update_that_says_what_the_sa_is() {
+    let selectors = [c_ts(1), c_ts(2), c_ts(3)];
+    let raw = c::fs_update_sa {
+        new_src: c_addr(3, 1),
+        new_dst: c_addr(4, 2),
+        src_ts: c::fs_ts_list {
+            items: &raw const selectors[0],
+            len: 2,
+        },
+        dst_ts: c::fs_ts_list {
+            items: &raw const selectors[2],
+            len: 1,
+        },
+        interface: c"eth7".as_ptr(),
+        old_reqid: 8,
+        known: 1,
+        mode: c::FS_MODE_BEET as u8,
+        hw_offload: c::FS_OFFLOAD_AUTO as u8,
+        inbound: 1,
+        ..c::fs_update_sa::default()
+    };
+    // SAFETY: Locals that outlive the call.
+    let update = unsafe { sa_update(&raw const raw) }.unwrap();
+    let sa = update.sa.unwrap();
+    assert_eq!(update.old_reqid, Some(8));
+    assert_eq!((sa.mode, sa.offload), (Mode::Beet, Offload::Auto));
+    assert!(sa.inbound);
+    assert_eq!(sa.interface.as_deref(), Some("eth7"));
+    assert_eq!(sa.src_ts, [ts(1), ts(2)]);
+    assert_eq!(sa.dst_ts, [ts(3)]);
+    for raw in [
+        c::fs_update_sa { mode: 0, ..raw },
+        c::fs_update_sa { mode: 77, ..raw },
+        c::fs_update_sa {
+            hw_offload: 77,
+            ..raw
+        },
+        c::fs_update_sa {
+            src_ts: c::fs_ts_list::default(),
+            ..raw
+        },
+    ] {
+        // SAFETY: Locals that outlive the call.
+        assert!(unsafe { sa_update(&raw const raw) }.is_err());
+    }
+}
+
+#[test]
+fn names_of_interfaces_fit_their_room() {
+    let interface = Xfrmi {
+        ifindex: 1,
+        name: "fifteen-letters".into(),
+        if_id: 2,
+        lower: Some(3),
+        phys: None,
+        mtu: 4,
+    };
+    let raw = xfrmi(&interface);
+    assert_eq!((raw.if_id, raw.mtu, raw.phys), (2, 4, [0; 16]));
+    // SAFETY: Arrays that end with a NUL.
+    unsafe {
+        assert_eq!(CStr::from_ptr(raw.name.as_ptr()), c"fifteen-letters");
+        assert_eq!(
+            interface_name(c"fifteen-letters".as_ptr()),
+            Ok(Some("fifteen-letters".into()))
+        );
+        assert!(interface_name(c"sixteen--letters".as_ptr()).is_err());
+        assert_eq!(interface_name(std::ptr::null()), Ok(None));
+    }
+}
+
+/// # Safety
+/// As for [`text`].
+unsafe fn interface_name(pointer: *const c_char) -> Result<Option<String>> {
+    // SAFETY: As promised by the caller.
+    unsafe { interface(pointer, "name") }
 }
 
 #[test]

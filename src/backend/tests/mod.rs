@@ -5,8 +5,10 @@
 mod events;
 mod fallback;
 mod links;
+mod moves;
 mod parallel;
 mod policies;
+mod routes;
 mod sas;
 
 use std::collections::HashMap;
@@ -19,9 +21,9 @@ use super::*;
 use crate::host::{Acquire, HostRoute, Migrate, RouteResult};
 use crate::model::{
     AlgorithmKind, Direction, DscpCopy, Key, Lifetime, Mark, Mode, Offload, Placement, PolicyKind,
-    Prefix, PriorityClass, SaReference, TrafficSelector,
+    Prefix, PriorityClass, SaReference, TrafficSelector, UpdatedSa,
 };
-use crate::xfrm::fake::{FakeKernel, FakeLink, FakeRoute, FakeTimer};
+use crate::xfrm::fake::{FakeKernel, FakeLink, FakeRoute, FakeTimer, Knobs};
 
 pub(super) const P0: u32 = 2;
 const C0: u32 = 3;
@@ -142,7 +144,16 @@ impl Gateway {
     }
 
     fn with_settings(settings: &[(&str, i64)]) -> Self {
+        Self::make(settings, Knobs::default())
+    }
+
+    fn with_knobs(knobs: Knobs) -> Self {
+        Self::make(&[], knobs)
+    }
+
+    fn make(settings: &[(&str, i64)], knobs: Knobs) -> Self {
         let kernel = FakeKernel::new();
+        kernel.set_knobs(knobs);
         let link = |ifindex, name: &str, esp_offload, packet_offload| FakeLink {
             ifindex,
             name: name.into(),
@@ -257,6 +268,7 @@ pub(super) struct Child {
     tfc: u32,
     ipcomp: u16,
     update: bool,
+    if_id: u32,
 }
 
 impl Child {
@@ -275,6 +287,7 @@ impl Child {
             tfc: 0,
             ipcomp: 0,
             update: false,
+            if_id: 0,
         }
     }
 
@@ -308,7 +321,7 @@ impl Child {
             spi: Spi(self.spi + u32::from(inbound)),
             proto: Proto::Esp,
             mark: Mark::default(),
-            if_id: 0,
+            if_id: self.if_id,
         }
     }
 
@@ -379,7 +392,7 @@ impl Child {
             src_ts,
             dst_ts,
             mark: Mark::default(),
-            if_id: 0,
+            if_id: self.if_id,
             interface: None,
             label: None,
         }

@@ -285,54 +285,6 @@ fn the_kernels_last_use_is_taken_where_there_is_one() {
 }
 
 #[test]
-fn an_sa_in_the_nic_is_not_moved_but_rekeyed() {
-    let gateway = Gateway::new();
-    let child = Child::new(PACKET_PEER, Offload::Packet);
-    gateway.add_child(&child).unwrap();
-    let id = child.sa_id(false);
-    let update = SaUpdate {
-        new_src: id.src,
-        new_dst: Addr::new("192.0.2.77".parse().unwrap()),
-        new_reqid: None,
-        cpi: 0,
-        encap: false,
-        new_encap: false,
-    };
-    assert!(matches!(
-        gateway.backend.update_sa(&id, &update),
-        Err(Error::NotSupported(_))
-    ));
-    assert_eq!(gateway.kernel.sas().len(), 2, "nothing was deleted");
-}
-
-#[test]
-fn an_sa_in_software_moves_with_its_counters_of_sequence() {
-    let gateway = Gateway::new();
-    let child = Child::new(PLAIN_PEER, Offload::No);
-    gateway.add_child(&child).unwrap();
-    let id = child.sa_id(false);
-    gateway.kernel.set_sequence(&id.key(), 4711, 0);
-    let new_dst = Addr::new("203.0.113.77".parse().unwrap());
-    let update = SaUpdate {
-        new_src: id.src,
-        new_dst,
-        new_reqid: None,
-        cpi: 0,
-        encap: false,
-        new_encap: false,
-    };
-    gateway.backend.update_sa(&id, &update).unwrap();
-    let sas = gateway.kernel.sas();
-    assert_eq!(sas.len(), 2);
-    let moved = sas.iter().find(|sa| sa.id.dst.ip == new_dst.ip).unwrap();
-    assert_eq!(moved.replay.oseq, 4711);
-    gateway
-        .backend
-        .del_sa(&SaId { dst: new_dst, ..id }, 0)
-        .unwrap();
-}
-
-#[test]
 fn keys_are_in_no_message_for_people() {
     let spec = Child::new(PACKET_PEER, Offload::Packet).sa(true);
     let text = format!("{spec:?}");

@@ -55,6 +55,7 @@ fn the_cache_starts_with_one_dump_and_asks_drivers_of_offloading_devices() {
         kind: Some("vlan".to_owned()),
         master: Some(12),
         lower: Some(4),
+        if_id: None,
         esp_offload: false,
         driver: None,
     };
@@ -278,6 +279,7 @@ fn link_messages_are_read_as_the_crate_writes_them() {
         kind: Some("vlan".to_owned()),
         master: Some(4),
         lower: Some(3),
+        if_id: None,
         esp_offload: false,
         driver: None,
     };

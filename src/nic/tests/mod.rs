@@ -51,6 +51,7 @@ pub(super) fn link(ifindex: u32) -> Link {
         kind: None,
         master: None,
         lower: None,
+        if_id: None,
         esp_offload: true,
         driver: Some("mlx5_core".to_owned()),
     }

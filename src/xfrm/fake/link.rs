@@ -31,6 +31,8 @@ pub struct FakeLink {
     pub master: Option<u32>,
     /// Device below.
     pub lower: Option<u32>,
+    /// ID of an XFRM interface (kind "xfrm").
+    pub if_id: Option<u32>,
     /// Has `esp-hw-offload`: takes SAs in crypto mode.
     pub esp_offload: bool,
     /// Takes SAs and policies in packet mode.
@@ -185,6 +187,14 @@ fn link_message(link: &FakeLink) -> Request {
         // The kernel leaves the nested bit of this one unset.
         let info = message.begin_nest(libc::IFLA_LINKINFO);
         message.attribute_parts(libc::IFLA_INFO_KIND, &[kind.as_bytes(), &[0]]);
+        if let Some(if_id) = link.if_id {
+            let data = message.begin_nest(libc::IFLA_INFO_DATA);
+            if let Some(lower) = link.lower {
+                message.attribute_u32(1, lower);
+            }
+            message.attribute_u32(2, if_id);
+            message.end_nest(data);
+        }
         message.end_nest(info);
     }
     if link.driver.is_some() {
@@ -240,9 +250,28 @@ impl State {
         let bad = || Refusal::silent(libc::EINVAL);
         let payload = &request.payload[..];
         match request.kind {
+            libc::RTM_NEWLINK => self.new_link(request).map(|()| Vec::new()),
+            libc::RTM_SETLINK | libc::RTM_DELLINK => {
+                let name = name_of(payload).ok_or_else(bad)?;
+                let link = self.links.values().find(|link| link.name == name).cloned();
+                let mut link = link.ok_or(Refusal::silent(libc::ENODEV))?;
+                if request.kind == libc::RTM_DELLINK {
+                    self.links.remove(&link.ifindex);
+                    self.report_link(&link, libc::RTM_DELLINK);
+                } else {
+                    link.up = u32_at(payload, 8).ok_or_else(bad)? & IFF_UP != 0;
+                    self.links.insert(link.ifindex, link.clone());
+                    self.report_link(&link, libc::RTM_NEWLINK);
+                }
+                Ok(Vec::new())
+            }
             libc::RTM_GETLINK if request.dump => Ok(self
                 .links
                 .values()
+                .filter(|link| {
+                    // rtnl_dump_ifinfo: by type, if the request names one that is known.
+                    kind_of(payload).is_none_or(|kind| link.kind.as_deref() == Some(&kind))
+                })
                 .map(|link| Reply::new(libc::RTM_NEWLINK, link_message(link).payload()))
                 .collect()),
             libc::RTM_GETLINK => {
@@ -275,6 +304,50 @@ impl State {
             }
             _ => Err(Refusal::silent(libc::EOPNOTSUPP)),
         }
+    }
+
+    /// `rtnl_newlink` for kind "xfrm" (xfrm_interface_core.c: xfrmi_newlink).
+    fn new_link(&mut self, request: &Recorded) -> Result<(), Refusal> {
+        let bad = || Refusal::silent(libc::EINVAL);
+        let payload = &request.payload[..];
+        if self.knobs.no_xfrmi || kind_of(payload).as_deref() != Some("xfrm") {
+            return Err(Refusal::silent(libc::EOPNOTSUPP));
+        }
+        let name = name_of(payload).ok_or_else(bad)?;
+        let info = Attributes::behind(payload, 16)
+            .value_of(libc::IFLA_LINKINFO)
+            .and_then(|info| Attributes::new(info).value_of(libc::IFLA_INFO_DATA))
+            .ok_or_else(bad)?;
+        let number = |kind| {
+            Attributes::new(info)
+                .value_of(kind)
+                .and_then(|value| u32_at(value, 0))
+        };
+        let if_id = number(2).unwrap_or(0);
+        if if_id == 0 {
+            return Err(Refusal::invalid("if_id must be non zero"));
+        }
+        let taken = |link: &FakeLink| link.name == name || link.if_id == Some(if_id);
+        if self.links.values().any(taken) {
+            return Err(Refusal::silent(libc::EEXIST));
+        }
+        let ifindex = self.links.keys().last().map_or(1, |last| last + 1);
+        let link = FakeLink {
+            ifindex,
+            name,
+            kind: Some("xfrm".to_owned()),
+            lower: number(1),
+            if_id: Some(if_id),
+            ..FakeLink::default()
+        };
+        self.links.insert(ifindex, link.clone());
+        self.report_link(&link, libc::RTM_NEWLINK);
+        Ok(())
+    }
+
+    fn report_link(&mut self, link: &FakeLink, kind: u16) {
+        let message = link_message(link);
+        self.emit(Protocol::Route, libc::RTNLGRP_LINK, kind, message.payload());
     }
 
     fn route(&self, payload: &[u8]) -> Result<Reply, Refusal> {
@@ -425,6 +498,23 @@ impl State {
             _ => Err(Refusal::silent(libc::EOPNOTSUPP)),
         }
     }
+}
+
+/// `IFLA_IFNAME` behind `struct ifinfomsg`.
+fn name_of(payload: &[u8]) -> Option<String> {
+    Attributes::behind(payload, 16)
+        .value_of(libc::IFLA_IFNAME)
+        .and_then(text_of)
+        .map(str::to_owned)
+}
+
+/// `IFLA_INFO_KIND` behind `struct ifinfomsg`.
+fn kind_of(payload: &[u8]) -> Option<String> {
+    let info = Attributes::behind(payload, 16).value_of(libc::IFLA_LINKINFO)?;
+    Attributes::new(info)
+        .value_of(libc::IFLA_INFO_KIND)
+        .and_then(text_of)
+        .map(str::to_owned)
 }
 
 fn neighbour_key(payload: &[u8]) -> Option<(u32, IpAddr)> {

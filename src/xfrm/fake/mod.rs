@@ -68,6 +68,16 @@ pub struct Knobs {
     /// Built with `CONFIG_XFRM_OFFLOAD`. Without it, requests for offload are accepted, packet mode
     /// included, and what they ask for is ignored.
     pub xfrm_offload: bool,
+    /// Has no XFRM interfaces.
+    pub no_xfrmi: bool,
+    /// Before 7.2: does not know `XFRM_MSG_MIGRATE_STATE`.
+    pub no_migrate_state: bool,
+    /// Built without `CONFIG_XFRM_MIGRATE`, without which that message is refused.
+    pub no_migrate: bool,
+    /// Before 6.3: an SA in transport mode cannot be for any family.
+    pub no_any_family: bool,
+    /// Before 6.2: keeps no time of last use.
+    pub no_last_used: bool,
 }
 
 impl Default for Knobs {
@@ -78,6 +88,11 @@ impl Default for Knobs {
             lockdown: false,
             ethtool: true,
             xfrm_offload: true,
+            no_xfrmi: false,
+            no_migrate_state: false,
+            no_migrate: false,
+            no_any_family: false,
+            no_last_used: false,
         }
     }
 }
@@ -296,7 +311,8 @@ impl State {
         use super::consts::{
             XFRM_MSG_ALLOCSPI, XFRM_MSG_DELPOLICY, XFRM_MSG_DELSA, XFRM_MSG_FLUSHPOLICY,
             XFRM_MSG_FLUSHSA, XFRM_MSG_GETAE, XFRM_MSG_GETPOLICY, XFRM_MSG_GETSA,
-            XFRM_MSG_NEWPOLICY, XFRM_MSG_NEWSA, XFRM_MSG_UPDPOLICY, XFRM_MSG_UPDSA,
+            XFRM_MSG_MIGRATE_STATE, XFRM_MSG_NEWPOLICY, XFRM_MSG_NEWSA, XFRM_MSG_UPDPOLICY,
+            XFRM_MSG_UPDSA,
         };
         let payload = &request.payload[..];
         let knobs = self.knobs;
@@ -313,6 +329,10 @@ impl State {
             }
             XFRM_MSG_GETSA => self.sad.get(payload, &knobs).map(|reply| vec![reply]),
             XFRM_MSG_GETAE => self.sad.get_aevent(payload).map(|reply| vec![reply]),
+            XFRM_MSG_MIGRATE_STATE => self
+                .sad
+                .migrate_state(payload, &knobs, &self.links)
+                .map(|()| none),
             XFRM_MSG_DELSA => self.sad.delete(payload).map(|()| none),
             XFRM_MSG_FLUSHSA => self.sad.flush(payload).map(|()| none),
             XFRM_MSG_NEWPOLICY | XFRM_MSG_UPDPOLICY => {

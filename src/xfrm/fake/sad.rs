@@ -10,12 +10,13 @@ use std::net::IpAddr;
 
 use super::super::consts::{
     ALG_NAME_LEN, UDP_ENCAP_ESPINUDP, XFRM_MSG_EXPIRE, XFRM_MSG_MAPPING, XFRM_MSG_NEWAE,
-    XFRM_MSG_NEWSA, XFRM_OFFLOAD_INBOUND, XFRM_OFFLOAD_PACKET, XFRM_STATE_DECAP_DSCP,
-    XFRM_STATE_ESN, XFRM_STATE_ICMP, XFRM_STATE_NOPMTUDISC, XFRMA_ALG_AEAD, XFRMA_ALG_AUTH,
-    XFRMA_ALG_AUTH_TRUNC, XFRMA_ALG_COMP, XFRMA_ALG_CRYPT, XFRMA_ENCAP, XFRMA_IF_ID,
-    XFRMA_LASTUSED, XFRMA_LTIME_VAL, XFRMA_MARK, XFRMA_OFFLOAD_DEV, XFRMA_REPLAY_ESN_VAL,
-    XFRMA_REPLAY_VAL, XFRMA_SA_DIR, XFRMA_SA_EXTRA_FLAGS, XFRMA_TFCPAD, XFRMNLGRP_EXPIRE,
-    XFRMNLGRP_MAPPING, aevent_id, lifetime_cur, replay_esn, usersa, usersa_id,
+    XFRM_MSG_NEWSA, XFRM_OFFLOAD_INBOUND, XFRM_OFFLOAD_PACKET, XFRM_STATE_AF_UNSPEC,
+    XFRM_STATE_DECAP_DSCP, XFRM_STATE_ESN, XFRM_STATE_ICMP, XFRM_STATE_NOPMTUDISC, XFRMA_ALG_AEAD,
+    XFRMA_ALG_AUTH, XFRMA_ALG_AUTH_TRUNC, XFRMA_ALG_COMP, XFRMA_ALG_CRYPT, XFRMA_ENCAP,
+    XFRMA_IF_ID, XFRMA_LASTUSED, XFRMA_LTIME_VAL, XFRMA_MARK, XFRMA_OFFLOAD_DEV,
+    XFRMA_REPLAY_ESN_VAL, XFRMA_REPLAY_VAL, XFRMA_SA_DIR, XFRMA_SA_EXTRA_FLAGS, XFRMA_TFCPAD,
+    XFRMNLGRP_EXPIRE, XFRMNLGRP_MAPPING, aevent_id, lifetime_cur, migrate_state, replay_esn,
+    usersa, usersa_id,
 };
 use super::super::request::{
     Attributes, Reply, Request, address_bytes, be32_at, ip_at, u8_at, u16_at, u32_at,
@@ -161,6 +162,20 @@ impl Sa {
         if wrong { silent } else { Ok(()) }
     }
 
+    /// `__xfrm_init_state` and `ipcomp4_init_state`
+    fn verify_state(&self, knobs: &Knobs) -> Result<(), Refusal> {
+        let transport = self.info[usersa::MODE] == 0;
+        if knobs.no_any_family && transport && self.flags() & XFRM_STATE_AF_UNSPEC != 0 {
+            return Err(Refusal::silent(libc::EPROTONOSUPPORT));
+        }
+        if self.key.proto == 108 && self.value(XFRMA_ENCAP).is_some() {
+            return Err(Refusal::invalid(
+                "IPComp is not compatible with encapsulation",
+            ));
+        }
+        Ok(())
+    }
+
     /// `verify_replay` and `xfrm_init_replay`
     fn verify_replay(&self, out: Option<bool>) -> Result<(), Refusal> {
         let esn = self.flags() & XFRM_STATE_ESN != 0;
@@ -250,7 +265,7 @@ impl Sa {
             }
             message.attribute(*kind, &value);
         }
-        if let Some(time) = self.last_used {
+        if let Some(time) = self.last_used.filter(|_| !knobs.no_last_used) {
             message.attribute(XFRMA_LASTUSED, &time.to_ne_bytes());
         }
         let has = |kind| self.value(kind).is_some();
@@ -331,6 +346,7 @@ impl Sad {
     ) -> Result<(), Refusal> {
         let mut sa = Sa::parse(payload)?;
         sa.verify(knobs)?;
+        sa.verify_state(knobs)?;
         if !knobs.xfrm_offload {
             sa.attributes.retain(|(kind, _)| *kind != XFRMA_OFFLOAD_DEV);
         }
@@ -382,7 +398,84 @@ impl Sad {
         }
     }
 
+    /// `xfrm_do_migrate_state`
+    pub(super) fn migrate_state(
+        &mut self,
+        payload: &[u8],
+        knobs: &Knobs,
+        links: &BTreeMap<u32, FakeLink>,
+    ) -> Result<(), Refusal> {
+        let bad = || Refusal::silent(libc::EINVAL);
+        if knobs.no_migrate_state {
+            return Err(bad());
+        }
+        if knobs.no_migrate {
+            return Err(Refusal::silent(libc::ENOPROTOOPT));
+        }
+        let fixed = payload.get(..migrate_state::LEN).ok_or_else(bad)?;
+        let number = |offset| u32_at(fixed, offset).ok_or_else(bad);
+        let flags = number(migrate_state::FLAGS)?;
+        if flags & !3 != 0 || u16_at(fixed, migrate_state::NEW_FAMILY + 2) != Some(0) {
+            return Err(bad());
+        }
+        let family = u16_at(fixed, usersa_id::FAMILY).ok_or_else(bad)?;
+        let mark = (
+            number(migrate_state::OLD_MARK)?,
+            number(migrate_state::OLD_MARK + 4)?,
+        );
+        let key = Key::new(
+            ip_at(fixed, usersa_id::DADDR, family).ok_or_else(bad)?,
+            be32_at(fixed, usersa_id::SPI).ok_or_else(bad)?,
+            u8_at(fixed, usersa_id::PROTO).ok_or_else(bad)?,
+            mark,
+        );
+        let index = self.find(&key).ok_or(Refusal::silent(libc::ESRCH))?;
+        let mut sa = self.sas[index].clone();
+        let family = u16_at(fixed, migrate_state::NEW_FAMILY).ok_or_else(bad)?;
+        sa.key.dst = ip_at(fixed, migrate_state::NEW_DADDR, family).ok_or_else(bad)?;
+        if sa.key != self.sas[index].key && self.find(&sa.key).is_some() {
+            return Err(Refusal::silent(libc::EEXIST));
+        }
+        for (to, from, len) in [
+            (usersa::DADDR, migrate_state::NEW_DADDR, 16),
+            (usersa::SADDR, migrate_state::NEW_SADDR, 16),
+            (usersa::SEL, migrate_state::NEW_SEL, 56),
+            (usersa::REQID, migrate_state::NEW_REQID, 4),
+            (usersa::FAMILY, migrate_state::NEW_FAMILY, 2),
+        ] {
+            sa.info[to..to + len].copy_from_slice(&fixed[from..from + len]);
+        }
+        let attributes = Attributes::behind(payload, migrate_state::LEN);
+        if let Some(encap) = attributes.clone().value_of(XFRMA_ENCAP) {
+            sa.attributes.retain(|(kind, _)| {
+                // The threshold goes with the encapsulation.
+                *kind != XFRMA_ENCAP
+                    && (encap[..2] != [0; 2] || *kind != super::super::consts::XFRMA_MTIMER_THRESH)
+            });
+            if encap[..2] != [0; 2] {
+                sa.attributes.push((XFRMA_ENCAP, encap.to_vec()));
+            }
+        }
+        let offload = attributes.value_of(XFRMA_OFFLOAD_DEV);
+        if offload.is_some() && flags & 1 != 0 {
+            return Err(bad());
+        }
+        if offload.is_some() || flags & 1 != 0 {
+            sa.attributes.retain(|(kind, _)| *kind != XFRMA_OFFLOAD_DEV);
+        }
+        if let Some(offload) = offload {
+            sa.attributes.push((XFRMA_OFFLOAD_DEV, offload.to_vec()));
+        }
+        sa.verify_offload(links)?;
+        self.sas[index] = sa;
+        Ok(())
+    }
+
     pub(super) fn get(&self, payload: &[u8], knobs: &Knobs) -> Result<Reply, Refusal> {
+        let direction = Attributes::behind(payload, usersa_id::LEN).value_of(XFRMA_SA_DIR);
+        if !knobs.no_direction && direction.is_some() {
+            return Err(Refusal::invalid("Invalid attribute SA_DIR"));
+        }
         self.find_by_id(payload, usersa_id::LEN)
             .map(|index| self.sas[index].report(knobs))
     }

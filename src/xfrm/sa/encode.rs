@@ -30,11 +30,12 @@ struct Window {
     esn: bool,
 }
 
-/// The message. `outbound_window` is the window that this kernel wants of an outbound SA with ESN.
+/// The message. `direction` tells whether the kernel knows directions: then an outbound SA has no
+/// replay window; else one with ESN needs one of at least one packet.
 pub(super) fn new_sa(
     message: &SaMessage<'_>,
     update: bool,
-    outbound_window: u32,
+    direction: bool,
 ) -> Result<Request, KernelError> {
     let (name, kind) = if update {
         ("XFRM_MSG_UPDSA", XFRM_MSG_UPDSA)
@@ -42,9 +43,9 @@ pub(super) fn new_sa(
         ("XFRM_MSG_NEWSA", XFRM_MSG_NEWSA)
     };
     let mut request = Request::new(name, kind, 0);
-    let window = window(message, outbound_window).map_err(|text| refuse(name, text))?;
+    let window = window(message, u32::from(!direction)).map_err(|text| refuse(name, text))?;
     put_info(&mut request, message, &window);
-    put_attributes(&mut request, message, &window).map_err(|text| refuse(name, text))?;
+    put_attributes(&mut request, message, &window, direction).map_err(|text| refuse(name, text))?;
     request.check()?;
     Ok(request)
 }
@@ -186,6 +187,7 @@ fn put_attributes(
     request: &mut Request,
     message: &SaMessage<'_>,
     window: &Window,
+    direction: bool,
 ) -> Result<(), String> {
     let (id, spec) = (message.id, message.spec);
     let comp = id.proto == Proto::Comp;
@@ -218,13 +220,14 @@ fn put_attributes(
     if spec.tfc != 0 && id.proto == Proto::Esp && spec.mode == Mode::Tunnel {
         request.attribute_u32(XFRMA_TFCPAD, spec.tfc);
     }
-    let direction = if spec.inbound {
-        XFRM_SA_DIR_IN
-    } else {
-        XFRM_SA_DIR_OUT
-    };
-    // Kernels before 6.10 ignore it.
-    request.attribute(XFRMA_SA_DIR, &[direction]);
+    if direction {
+        let direction = if spec.inbound {
+            XFRM_SA_DIR_IN
+        } else {
+            XFRM_SA_DIR_OUT
+        };
+        request.attribute(XFRMA_SA_DIR, &[direction]);
+    }
     if let Some(cpu) = spec.cpu {
         request.attribute_u32(XFRMA_SA_PCPU, cpu);
     }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Messages of the SAD: allocate an SPI, add, update, query, move, delete, flush, dump.
 //!
-//! Owns what an SA looks like to the kernel: `encode` writes one, `decode` reads one, `relocate`
-//! moves one to other addresses. Called by `backend/` and `sad/` through [`Kernel`]. Must not leave
+//! Owns what an SA looks like to the kernel: `encode` writes one, `decode` reads one, `migrate` and
+//! `relocate` move one to other addresses. Called by `backend/` and `sad/` through [`Kernel`]. Must not leave
 //! a key in memory, nor decide where an SA belongs.
 #![forbid(unsafe_code)]
 
 mod decode;
 mod encode;
+mod migrate;
 mod relocate;
 
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
 
 use netlink_packet_core::DefaultNla;
 use netlink_packet_xfrm::nlas::XfrmAttrs;
@@ -27,13 +27,6 @@ use crate::model::{Lifetime, Mode, Placement, Proto, SaId, SaKey, SaSpec, Select
 
 pub(super) use decode::{mark as decode_mark, selector as decode_selector};
 pub use relocate::SaMove;
-
-/// No outbound SA with ESN was added yet.
-pub(super) const OUTBOUND_ESN_UNKNOWN: u8 = 0;
-/// The kernel knows directions and wants no replay window outbound (6.10).
-const OUTBOUND_ESN_NO_WINDOW: u8 = 1;
-/// The kernel wants a replay window with ESN even outbound.
-const OUTBOUND_ESN_WINDOW: u8 = 2;
 
 /// How the replay window of an SA is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,10 +214,12 @@ impl Kernel {
         info.family = crate::model::family_of(dst);
         body.spi_info.min = min;
         body.spi_info.max = max;
-        body.nlas.push(XfrmAttrs::Other(DefaultNla::new(
-            XFRMA_SA_DIR,
-            vec![XFRM_SA_DIR_IN],
-        )));
+        if self.abilities.direction() {
+            body.nlas.push(XfrmAttrs::Other(DefaultNla::new(
+                XFRMA_SA_DIR,
+                vec![XFRM_SA_DIR_IN],
+            )));
+        }
         let request = request("XFRM_MSG_ALLOCSPI", &XfrmMessage::AllocSpi(body));
         let reply = self.transport.get(Protocol::Xfrm, &request)?;
         match be32_at(reply.payload(), usersa::SPI) {
@@ -235,41 +230,8 @@ impl Kernel {
 
     /// Adds an SA, or fills the entry of an allocated SPI (`update`).
     pub fn new_sa(&self, message: &SaMessage<'_>, update: bool) -> Result<(), KernelError> {
-        let outbound_esn =
-            !message.spec.inbound && matches!(message.replay, Replay::Esn { esn: true, .. });
-        let known = self.outbound_esn.load(Ordering::Relaxed);
-        let window = u32::from(known == OUTBOUND_ESN_WINDOW);
-        let request = encode::new_sa(message, update, window)?;
-        let result = self.transport.ack(Protocol::Xfrm, &request);
-        drop(request);
-        if !outbound_esn || known != OUTBOUND_ESN_UNKNOWN {
-            return result;
-        }
-        // Kernels before 6.10 refuse ESN without a window, later ones refuse a window outbound. The
-        // first such SA tells which one this is.
-        match result {
-            Ok(()) => {
-                self.outbound_esn
-                    .store(OUTBOUND_ESN_NO_WINDOW, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(error)
-                if error.errno == libc::EINVAL
-                    && error
-                        .plain_text()
-                        .is_none_or(|text| text.contains("eplay window")) =>
-            {
-                let request = encode::new_sa(message, update, 1)?;
-                // If this is refused as well, it was not the window: the first answer counts.
-                self.transport
-                    .ack(Protocol::Xfrm, &request)
-                    .map_err(|_| error)?;
-                self.outbound_esn
-                    .store(OUTBOUND_ESN_WINDOW, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
+        let request = encode::new_sa(message, update, self.abilities.direction())?;
+        self.transport.ack(Protocol::Xfrm, &request)
     }
 
     /// One SA. This makes a driver refresh the counters.
@@ -279,7 +241,9 @@ impl Kernel {
             &XfrmMessage::GetSa(select(key, Some(src))),
         );
         let reply = self.transport.get(Protocol::Xfrm, &request)?;
-        SaState::decode(&reply).ok_or_else(|| malformed(&request))
+        let state = SaState::decode(&reply).ok_or_else(|| malformed(&request))?;
+        self.learn_last_use(&state);
+        Ok(state)
     }
 
     /// Deletes one SA; `ESRCH` if there is none.

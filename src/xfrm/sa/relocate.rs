@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Moves an SA to other addresses: reads it with its keys, deletes it, adds it again with every
-//! attribute it had.
+//! Moves an SA to other addresses: by `migrate` where the kernel can, else by a copy that is read with
+//! its keys, deleted, and added again with every attribute it had.
 //!
-//! Owns that sequence and the way back from its middle. Called by `backend/` through [`Kernel`],
+//! Owns the choice, that sequence and the way back from its middle. Called by `backend/` through [`Kernel`],
 //! for SAs in software or crypto mode only: the sequence number of an SA in packet mode is in the
 //! NIC and cannot be read. Must not keep the keys it handles.
 #![forbid(unsafe_code)]
@@ -15,15 +15,14 @@ use super::super::consts::{
     ALG_NAME_LEN, NLMSG_HDRLEN, XFRM_AE_RVAL, XFRM_MSG_GETAE, XFRM_MSG_NEWSA, XFRMA_ALG_AEAD,
     XFRMA_ALG_AUTH, XFRMA_ALG_AUTH_TRUNC, XFRMA_ALG_CRYPT, XFRMA_ENCAP, XFRMA_IF_ID,
     XFRMA_LASTUSED, XFRMA_LTIME_VAL, XFRMA_MARK, XFRMA_MTIMER_THRESH, XFRMA_OFFLOAD_DEV, XFRMA_PAD,
-    XFRMA_REPLAY_ESN_VAL, XFRMA_REPLAY_VAL, XFRMA_SRCADDR, aevent_id, lifetime_cur, selector,
-    usersa,
+    XFRMA_REPLAY_ESN_VAL, XFRMA_REPLAY_VAL, XFRMA_SRCADDR, aevent_id, lifetime_cur, usersa,
 };
 use super::super::request::{Reply, Request, address_bytes};
 use super::super::transport::Protocol;
-use super::encode::{put_encap, put_offload};
+use super::encode::{put_encap, put_offload, put_selector};
 use super::{Kernel, SaState, malformed, request, select};
 use crate::error::KernelError;
-use crate::model::{Addr, Placement, SaKey, family_of};
+use crate::model::{Addr, Placement, Prefix, SaKey, Selector, family_of};
 
 /// A change of the addresses of an SA.
 #[derive(Clone, Copy, Debug)]
@@ -42,14 +41,44 @@ pub struct SaMove<'a> {
     pub encap: bool,
     /// New reqid.
     pub new_reqid: Option<u32>,
+    /// New selector; if `None`, the one it has, with the new addresses where it names the old ones.
+    pub selector: Option<Selector>,
+    /// Packets come in by it; the kernel's word, if it knows, counts more.
+    pub inbound: bool,
     /// Where it goes.
     pub placement: Placement,
+}
+
+impl SaMove<'_> {
+    /// Something changes that the SA is known by; else it only changes its place.
+    fn is_elsewhere(&self) -> bool {
+        self.new_src.ip != self.src
+            || self.new_dst.ip != self.key.dst
+            || self.new_encap
+            || self.encap
+            || self.new_reqid.is_some()
+    }
 }
 
 impl Kernel {
     /// Moves an SA. If the kernel refuses the new one, the old one is put back and the refusal
     /// returned; if that fails too, the text says that the SA is gone.
     pub fn move_sa(&self, change: &SaMove<'_>) -> Result<(), KernelError> {
+        if change.is_elsewhere() && self.can_migrate_state() {
+            match self.migrate_sa(change) {
+                Ok(()) => return Ok(()),
+                // There is nothing to copy either.
+                Err(error) if error.errno == libc::ESRCH => return Err(error),
+                Err(error) => log::info!(
+                    "unable to migrate SAD entry with SPI {}, it is copied: {error}",
+                    change.key.spi
+                ),
+            }
+        }
+        self.copy_sa(change)
+    }
+
+    fn copy_sa(&self, change: &SaMove<'_>) -> Result<(), KernelError> {
         let get = request(
             "XFRM_MSG_GETSA",
             &XfrmMessage::GetSa(select(change.key, Some(change.src))),
@@ -168,7 +197,7 @@ fn moved(
     put_offload(
         &mut request,
         change.placement,
-        state.inbound.unwrap_or(false),
+        state.inbound.unwrap_or(change.inbound),
     );
     let at = |offset: usize| NLMSG_HDRLEN + offset;
     let family = family_of(change.new_dst.ip).to_ne_bytes();
@@ -178,22 +207,30 @@ fn moved(
     if let Some(reqid) = change.new_reqid {
         request.patch(at(usersa::REQID), &reqid.to_ne_bytes());
     }
-    // A selector of transport mode names the hosts themselves and moves with them.
-    if let Some(old) = state.selector {
-        if old.src.is_host() && old.src.first() == change.src {
-            let len = if change.new_src.ip.is_ipv4() { 32 } else { 128 };
-            request.patch(at(selector::SADDR), &address_bytes(change.new_src.ip));
-            request.patch(at(selector::PREFIXLEN_S), &[len]);
-        }
-        if old.dst.is_host() && old.dst.first() == change.key.dst {
-            let len = if change.new_dst.ip.is_ipv4() { 32 } else { 128 };
-            request.patch(at(selector::DADDR), &address_bytes(change.new_dst.ip));
-            request.patch(at(selector::PREFIXLEN_D), &[len]);
-            request.patch(at(selector::FAMILY), &family);
-        }
-    }
+    let mut selector = Request::new("XFRM_MSG_NEWSA", XFRM_MSG_NEWSA, 0);
+    put_selector(&mut selector, moved_selector(change, state).as_ref());
+    request.patch(at(usersa::SEL), selector.payload());
     request.check()?;
     Ok(request)
+}
+
+/// The selector of the SA as it shall be. One of transport mode names the hosts themselves and moves
+/// with them.
+pub(super) fn moved_selector(change: &SaMove<'_>, state: &SaState) -> Option<Selector> {
+    if change.selector.is_some() {
+        return change.selector;
+    }
+    let mut selector = state.selector?;
+    let moved = |prefix: Prefix, old: IpAddr, new: IpAddr| {
+        if prefix.is_host() && prefix.first() == old {
+            Prefix::new(new, if new.is_ipv4() { 32 } else { 128 })
+        } else {
+            prefix
+        }
+    };
+    selector.src = moved(selector.src, change.src, change.new_src.ip);
+    selector.dst = moved(selector.dst, change.key.dst, change.new_dst.ip);
+    Some(selector)
 }
 
 /// `XFRM_MSG_NEWSA` with the attributes of a reported SA that `keep` wants, its replay state and

@@ -213,48 +213,6 @@ fn no_combination_of_settings_is_refused() {
 }
 
 #[test]
-fn the_window_of_outbound_esn_is_learned_once() {
-    for (old, first) in [(false, 1), (true, 2)] {
-        let (fake, kernel) = pair();
-        fake.set_knobs(Knobs {
-            no_direction: old,
-            ..Knobs::default()
-        });
-        let mut sample = sample(false);
-        kernel.new_sa(&sample.message(), false).unwrap();
-        assert_eq!(fake.requests().len(), first);
-        sample.id.spi = Spi(9);
-        kernel.clone().new_sa(&sample.message(), false).unwrap();
-        assert_eq!(fake.requests().len(), first + 1);
-        assert!(
-            fake.sas()
-                .iter()
-                .all(|sa| sa.replay.esn && sa.replay.window == u32::from(old))
-        );
-    }
-}
-
-#[test]
-fn a_refusal_for_another_reason_is_the_one_reported() {
-    let (fake, kernel) = pair();
-    let mut sample = sample(false);
-    sample.placement = Placement::Packet(6);
-    let error = kernel.new_sa(&sample.message(), false).unwrap_err();
-    // The first answer has no text; the second one, about the window, is our own doing.
-    assert_eq!((error.errno, error.text), (libc::EINVAL, None));
-    assert_eq!(fake.requests().len(), 2);
-    fake.clear_requests();
-    fake.refuse_next(
-        XFRM_MSG_NEWSA,
-        libc::EINVAL,
-        Some("mlx5_core: Cannot offload without reqid"),
-    );
-    let error = kernel.new_sa(&sample.message(), false).unwrap_err();
-    assert_eq!(error.plain_text(), Some("Cannot offload without reqid"));
-    assert_eq!(fake.requests().len(), 1);
-}
-
-#[test]
 fn policies_are_replaced_before_the_old_one_goes() {
     let (fake, kernel) = pair();
     let key = key(Direction::Out);

@@ -4,6 +4,7 @@
 //!
 //! Owns the samples that these tests share.
 
+mod abilities;
 mod event;
 mod fake;
 mod layout;

@@ -2,7 +2,8 @@
 //! Moving an SA, on the modelled kernel.
 
 use super::super::consts::{
-    XFRM_MSG_DELSA, XFRM_MSG_NEWSA, XFRMA_LTIME_VAL, XFRMA_MTIMER_THRESH, usersa,
+    XFRM_MSG_DELSA, XFRM_MSG_MIGRATE_STATE, XFRM_MSG_NEWSA, XFRMA_LTIME_VAL, XFRMA_MTIMER_THRESH,
+    usersa,
 };
 use super::super::fake::{FakeKernel, FakeLink, Knobs};
 use super::super::request::Attributes;
@@ -50,6 +51,8 @@ impl Bench {
             new_encap: false,
             encap: self.sample.spec.encap,
             new_reqid: None,
+            selector: None,
+            inbound: self.sample.spec.inbound,
             placement: self.sample.placement,
         }
     }
@@ -285,4 +288,151 @@ fn nothing_is_deleted_that_cannot_be_put_back() {
     assert!(bench.fake.remove_sa(&key));
     let error = bench.kernel.move_sa(&bench.change(&key)).unwrap_err();
     assert_eq!(error.errno, libc::ESRCH);
+}
+
+/// A bench on a kernel that can move SAs itself.
+fn migrating(sample: Sample) -> Bench {
+    let bench = bench(sample);
+    bench.kernel.ask_abilities();
+    bench.fake.clear_requests();
+    bench
+}
+
+#[test]
+fn where_the_kernel_can_it_moves_the_sa_itself() {
+    let mut sample = sample(true);
+    sample.id.mark = Mark { value: 1, mask: 3 };
+    sample.id.if_id = 9;
+    sample.spec.set_mark = Mark { value: 4, mask: 4 };
+    let bench = migrating(sample);
+    let key = bench.sample.id.key();
+    assert!(bench.fake.set_counters(&key, 1000, 10, None));
+    let before = bench.state();
+    let change = SaMove {
+        new_reqid: Some(12),
+        ..bench.change(&key)
+    };
+    bench.kernel.move_sa(&change).unwrap();
+    // No key was read out and nothing deleted.
+    assert_eq!(
+        bench.fake.request_names(),
+        ["XFRM_MSG_GETSA", "XFRM_MSG_MIGRATE_STATE"]
+    );
+    let expected = SaState {
+        id: SaId {
+            src: Addr::new(ip("198.51.100.1")),
+            dst: Addr::new(ip("198.51.100.2")),
+            ..before.id
+        },
+        reqid: 12,
+        ..before
+    };
+    assert_eq!(bench.state(), expected);
+}
+
+#[test]
+fn the_kernel_takes_encapsulation_selector_and_offload_as_they_shall_be() {
+    let mut crypto = sample(true);
+    crypto.spec.mode = Mode::Transport;
+    crypto.selector = Some(selector("192.0.2.1/32", "192.0.2.2/32"));
+    crypto.placement = Placement::Crypto(4);
+    let bench = migrating(crypto);
+    let key = bench.sample.id.key();
+    let on = SaMove {
+        new_encap: true,
+        ..bench.change(&key)
+    };
+    bench.kernel.move_sa(&on).unwrap();
+    let state = bench.state();
+    assert_eq!(state.placement, Placement::Crypto(4));
+    assert_eq!((state.id.src.port, state.id.dst.port), (4500, 4501));
+    assert_eq!(
+        state.selector,
+        Some(selector("198.51.100.1/32", "198.51.100.2/32"))
+    );
+    let key = state.id.key();
+    let off = SaMove {
+        src: state.id.src.ip,
+        encap: true,
+        selector: Some(selector("10.1.0.0/16", "10.2.0.0/16")),
+        placement: Placement::Software,
+        ..bench.change(&key)
+    };
+    bench.kernel.move_sa(&off).unwrap();
+    let state = bench.state();
+    assert!(!state.encap);
+    assert_eq!(state.placement, Placement::Software);
+    assert_eq!(state.selector, Some(selector("10.1.0.0/16", "10.2.0.0/16")));
+    let names = bench.fake.request_names();
+    assert!(!names.contains(&"XFRM_MSG_DELSA"), "{names:?}");
+}
+
+#[test]
+fn a_migration_that_is_refused_becomes_a_copy() {
+    let bench = migrating(sample(false));
+    let key = bench.sample.id.key();
+    bench
+        .fake
+        .refuse_next(XFRM_MSG_MIGRATE_STATE, libc::EINVAL, Some("no way"));
+    bench.kernel.move_sa(&bench.change(&key)).unwrap();
+    assert_eq!(
+        bench.fake.request_names(),
+        [
+            "XFRM_MSG_GETSA",
+            "XFRM_MSG_MIGRATE_STATE",
+            "XFRM_MSG_GETSA",
+            "XFRM_MSG_DELSA",
+            "XFRM_MSG_NEWSA"
+        ]
+    );
+    assert_eq!(bench.state().id.dst.ip, ip("198.51.100.2"));
+    // One that is gone is gone.
+    bench.fake.clear_requests();
+    let error = bench.kernel.move_sa(&bench.change(&key)).unwrap_err();
+    assert_eq!(error.errno, libc::ESRCH);
+    assert_eq!(bench.fake.request_names(), ["XFRM_MSG_GETSA"]);
+}
+
+#[test]
+fn only_another_place_is_no_migration() {
+    let mut crypto = sample(true);
+    crypto.placement = Placement::Crypto(4);
+    let bench = migrating(crypto);
+    let key = bench.sample.id.key();
+    let software = SaMove {
+        new_src: bench.sample.id.src,
+        new_dst: bench.sample.id.dst,
+        placement: Placement::Software,
+        ..bench.change(&key)
+    };
+    bench.kernel.move_sa(&software).unwrap();
+    assert_eq!(bench.state().placement, Placement::Software);
+    let names = bench.fake.request_names();
+    assert!(!names.contains(&"XFRM_MSG_MIGRATE_STATE"), "{names:?}");
+}
+
+/// B11: kernel-netlink copies into 1 KiB and drops what does not fit, the replay state of a large
+/// window for one.
+#[test]
+fn a_copy_drops_no_attribute_however_large() {
+    let mut large = sample(true);
+    large.replay = Replay::Esn {
+        window: 4096,
+        esn: true,
+    };
+    large.spec.label = Some(vec![b'l'; 1000]);
+    large.id.mark = Mark { value: 1, mask: 3 };
+    large.spec.set_mark = Mark { value: 4, mask: 4 };
+    let bench = bench(large);
+    let key = bench.sample.id.key();
+    let attributes = |payload: &[u8]| {
+        Attributes::behind(payload, usersa::LEN)
+            .map(|(kind, value)| (kind, value.to_vec()))
+            .filter(|(kind, _)| *kind != XFRMA_LTIME_VAL)
+            .collect::<Vec<_>>()
+    };
+    let before = attributes(&bench.sample.encode().payload);
+    assert!(bench.sample.encode().payload.len() > 1024);
+    bench.kernel.move_sa(&bench.change(&key)).unwrap();
+    assert_eq!(attributes(&bench.last()), before);
 }

@@ -4,6 +4,8 @@
  */
 #include "charon.h"
 
+#include <sa/task_manager.h>
+
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -366,6 +368,34 @@ linked_list_t *paper_list(int count, ...)
 	return &this->public;
 }
 
+static bool enumerate_nothing(enumerator_t *this, ...)
+{
+	return FALSE;
+}
+
+enumerator_t *enumerator_create_empty(void)
+{
+	enumerator_t *this;
+
+	INIT(this,
+		.enumerate = enumerate_nothing,
+		.destroy = enumerator_free,
+	);
+	return this;
+}
+
+/** as enumerator.c has it: passes the arguments on as a list */
+bool enumerator_enumerate_default(enumerator_t *enumerator, ...)
+{
+	va_list args;
+	bool result;
+
+	va_start(args, enumerator);
+	result = enumerator->venumerate(enumerator, args);
+	va_end(args);
+	return result;
+}
+
 /* --- settings ------------------------------------------------------------ */
 
 static struct {
@@ -395,7 +425,8 @@ static char *settings_str(settings_t *this, char *key, char *def, ...)
 	va_start(args, def);
 	vsnprintf(name, sizeof(name), key, args);
 	va_end(args);
-	for (i = 0; i < settings_count; i++)
+	/* the last one counts */
+	for (i = settings_count - 1; i >= 0; i--)
 	{
 		if (streq(settings[i].key, name))
 		{
@@ -403,6 +434,44 @@ static char *settings_str(settings_t *this, char *key, char *def, ...)
 		}
 	}
 	return def;
+}
+
+static int settings_int(settings_t *this, char *key, int def, ...)
+{
+	char name[512], *value;
+	va_list args;
+
+	va_start(args, def);
+	vsnprintf(name, sizeof(name), key, args);
+	va_end(args);
+	value = settings_str(this, "%s", NULL, name);
+	return value ? atoi(value) : def;
+}
+
+static void settings_set_int(settings_t *this, char *key, int value, ...)
+{
+	static char names[4][128], values[4][16];
+	static int at;
+	va_list args;
+
+	at = (at + 1) % countof(names);
+	va_start(args, value);
+	vsnprintf(names[at], sizeof(names[at]), key, args);
+	va_end(args);
+	snprintf(values[at], sizeof(values[at]), "%d", value);
+	paper_set(names[at], values[at]);
+}
+
+/* --- retransmission ------------------------------------------------------ */
+
+void retransmission_parse_default(retransmission_t *retransmission)
+{
+	retransmission->tries = 5;
+}
+
+u_int retransmission_timeout_total(retransmission_t *retransmission)
+{
+	return retransmission->tries * 33;
 }
 
 bool settings_value_as_bool(char *value, bool def)
@@ -779,9 +848,29 @@ void paper_ike_sa(char *name, uint32_t unique_id)
 library_t *lib;
 daemon_t *charon;
 
+/** the one object that is published: its name and itself */
+static char *published_name;
+static void *published;
+
+static void *lib_get(library_t *this, char *name)
+{
+	return published_name && streq(name, published_name) ? published : NULL;
+}
+
+static bool lib_set(library_t *this, char *name, void *object)
+{
+	published_name = object ? name : NULL;
+	published = object;
+	return TRUE;
+}
+
 void paper_charon(void)
 {
-	static settings_t paper_settings = { .get_str = settings_str };
+	static settings_t paper_settings = {
+		.get_str = settings_str,
+		.get_int = settings_int,
+		.set_int = settings_set_int,
+	};
 	static capabilities_t caps = { .keep = caps_keep, .get_uid = caps_uid, .get_gid = caps_gid };
 	static plugin_loader_t plugins = { .create_plugin_enumerator = plugins_enumerator };
 	static watcher_t watcher = { .add = watcher_add, .remove = watcher_remove };
@@ -801,6 +890,8 @@ void paper_charon(void)
 	};
 	/* ns and others are const for everybody but the one who makes it */
 	static library_t paper_lib = {
+		.get = lib_get,
+		.set = lib_set,
 		.ns = "charon",
 		.settings = &paper_settings,
 		.caps = &caps,

@@ -14,6 +14,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <unistd.h>
+
+#include <plugins/kernel_netlink/kernel_netlink_xfrmi.h>
+
 #include <fastswan.h>
 
 /* strongswan-plugin/kernel_fastswan_plugin.h, which is not in our way here */
@@ -131,6 +135,9 @@ static int32_t core_update_sa(struct fs_backend *backend, const struct fs_sa_id 
 	if (data)
 	{
 		update = *data;
+		check(data->src_ts.len <= 8 && data->dst_ts.len <= 8);
+		memcpy(src_ts, data->src_ts.items ?: src_ts, data->src_ts.len * sizeof(*src_ts));
+		memcpy(dst_ts, data->dst_ts.items ?: dst_ts, data->dst_ts.len * sizeof(*dst_ts));
 	}
 	return answer;
 }
@@ -221,6 +228,41 @@ static bool core_readable(uint64_t t, int fd)
 	return fd == 5;
 }
 
+static bool have_xfrmi;
+static int xfrmi_count, xfrmi_asked;
+static char xfrmi_event[128];
+
+static bool core_xfrmi_supported(struct fs_backend *backend)
+{
+	return have_xfrmi;
+}
+
+static bool core_xfrmi_create(struct fs_backend *backend, const char *ifname, uint32_t if_id,
+							  const char *phys, uint32_t mtu)
+{
+	snprintf(xfrmi_event, sizeof(xfrmi_event), "create %s %u %s %u", ifname, if_id,
+			 phys ?: "none", mtu);
+	return if_id == 7;
+}
+
+static bool core_xfrmi_delete(struct fs_backend *backend, const char *ifname)
+{
+	snprintf(xfrmi_event, sizeof(xfrmi_event), "delete %s", ifname);
+	return streq(ifname, "ipsec0");
+}
+
+static int64_t core_xfrmi_list(struct fs_backend *backend, struct fs_xfrmi *items, size_t room)
+{
+	xfrmi_asked++;
+	for (int i = 0; i < xfrmi_count && i < room; i++)
+	{
+		items[i] = (struct fs_xfrmi){ .if_id = i + 1, .mtu = 1400 + i };
+		snprintf(items[i].name, sizeof(items[i].name), "ipsec%d", i);
+		strcpy(items[i].phys, i % 2 ? "" : "eth0");
+	}
+	return xfrmi_count;
+}
+
 static struct fs_ops ops = {
 	.contract = FASTSWAN_CONTRACT,
 	.size = sizeof(ops),
@@ -241,6 +283,10 @@ static struct fs_ops ops = {
 	.flush_policies = core_flush_policies,
 	.bypass_socket = core_bypass_socket,
 	.enable_udp_decap = core_enable_udp_decap,
+	.xfrmi_supported = core_xfrmi_supported,
+	.xfrmi_create = core_xfrmi_create,
+	.xfrmi_delete = core_xfrmi_delete,
+	.xfrmi_list = core_xfrmi_list,
 	.readable = core_readable,
 };
 
@@ -589,11 +635,28 @@ static void case_update(void)
 	load();
 #if TEST_ABI > 3
 	data.old_reqid = 6;
+	data.mode = MODE_BEET;
+	data.hw_offload = HW_OFFLOAD_CRYPTO;
+	data.src_ts = paper_list(2, new_ts(1), new_ts(2));
+	data.dst_ts = paper_list(1, new_ts(3));
+	data.interface = "eth7";
+	data.inbound = TRUE;
 #endif
 	check(ipsec->update_sa(ipsec, &id, &data) == SUCCESS);
 	check(is_v4(&update.new_src, 3, 3) && is_v4(&update.new_dst, 4, 4));
 	check(update.cpi == 1 && update.new_reqid == 5);
 	check(update.encap == 0 && update.new_encap == 1);
+	/* what charon says about the SA since 6.1.0; before that, nothing */
+#if TEST_ABI > 3
+	check(update.known && update.old_reqid == 6 && update.inbound == 1);
+	check(update.mode == FS_MODE_BEET && update.hw_offload == FS_OFFLOAD_CRYPTO);
+	check(update.src_ts.len == 2 && is_ts(&src_ts[0], 1) && is_ts(&src_ts[1], 2));
+	check(update.dst_ts.len == 1 && is_ts(&dst_ts[0], 3) && streq(update.interface, "eth7"));
+	data.inbound = FALSE;
+#else
+	check(!update.known && update.old_reqid == 0 && update.inbound == 0);
+	check(update.src_ts.len == 0 && update.dst_ts.len == 0 && !update.interface);
+#endif
 	/* unchanged: said by 0 up to 6.0.6, by the same number from 6.1.0 on */
 #if TEST_ABI > 3
 	data.old_reqid = 5;
@@ -604,6 +667,7 @@ static void case_update(void)
 	data.new_encap = FALSE;
 	check(ipsec->update_sa(ipsec, &id, &data) == SUCCESS);
 	check(update.new_reqid == 0 && update.encap == 1 && update.new_encap == 0);
+	check(update.inbound == 0);
 
 	/* up to 6.0.6 charon takes any other failure for a success */
 	for (int i = 0; i < countof(results); i++)
@@ -618,7 +682,18 @@ static void case_update(void)
 	id.dst->destroy(id.dst);
 	data.new_src->destroy(data.new_src);
 	data.new_dst->destroy(data.new_dst);
+#if TEST_ABI > 3
+	data.src_ts->destroy_offset(data.src_ts, offsetof(traffic_selector_t, destroy));
+	data.dst_ts->destroy_offset(data.dst_ts, offsetof(traffic_selector_t, destroy));
+#endif
 	unload();
+}
+
+/** What kernel-netlink asks for priorities, if it is in the process. */
+uint32_t kernel_netlink_get_priority_custom(kernel_ipsec_policy_id_t *id,
+											kernel_ipsec_manage_policy_t *data)
+{
+	return 4000 + id->if_id + data->manual_prio;
 }
 
 static void case_policy(void)
@@ -674,7 +749,8 @@ static void case_policy(void)
 		check(policy.ah == 0 && policy.ah_spi == htonl(9));
 		check(policy.ipcomp == 10 && policy.cpi == 11);
 		check(policy.type == FS_POLICY_DROP && policy.prio == FS_PRIO_FALLBACK);
-		check(policy.manual_prio == 12 && policy.hw_offload == FS_OFFLOAD_AUTO);
+		/* what the hook says, in place of the configured 12 */
+		check(policy.manual_prio == 4000 + 5 + 12 && policy.hw_offload == FS_OFFLOAD_AUTO);
 		check(is_v4(&policy.src, 13, 14) && is_v4(&policy.dst, 15, 16));
 		check(policy.pcpu_acquires == 0 && policy.forward_icmp == 0);
 		check(streq(name, "rw[4]"));
@@ -994,6 +1070,89 @@ static void case_children(void)
 	unload();
 }
 
+/** The manager of XFRM interfaces is there if the kernel has them, and works. */
+static void case_xfrmi(void)
+{
+	kernel_netlink_xfrmi_t *xfrmi;
+	enumerator_t *enumerator;
+	uint32_t if_id, mtu;
+	char *ifname, *phys;
+	int seen = 0;
+
+	load();
+	check(!lib->get(lib, KERNEL_NETLINK_XFRMI_MANAGER));
+	unload();
+	created = destroyed = 0;
+	have_xfrmi = TRUE;
+	load();
+	xfrmi = lib->get(lib, KERNEL_NETLINK_XFRMI_MANAGER);
+	check(xfrmi);
+	check(xfrmi->create(xfrmi, "ipsec0", 7, "eth0", 1400));
+	check(streq(xfrmi_event, "create ipsec0 7 eth0 1400"));
+	check(!xfrmi->create(xfrmi, "ipsec1", 8, NULL, 0));
+	check(streq(xfrmi_event, "create ipsec1 8 none 0"));
+	check(xfrmi->delete(xfrmi, "ipsec0") && streq(xfrmi_event, "delete ipsec0"));
+	check(!xfrmi->delete(xfrmi, "ipsec9"));
+
+	/* none, a failure, and more than there is room for at first */
+	enumerator = xfrmi->create_enumerator(xfrmi);
+	check(!enumerator->enumerate(enumerator, &ifname, &if_id, &phys, &mtu));
+	enumerator->destroy(enumerator);
+	xfrmi_count = -1;
+	enumerator = xfrmi->create_enumerator(xfrmi);
+	check(!enumerator->enumerate(enumerator, &ifname, &if_id, &phys, &mtu));
+	enumerator->destroy(enumerator);
+	xfrmi_count = 100;
+	xfrmi_asked = 0;
+	enumerator = xfrmi->create_enumerator(xfrmi);
+	check(xfrmi_asked == 2);
+	while (enumerator->enumerate(enumerator, &ifname, &if_id, &phys, &mtu))
+	{
+		check(if_id == ++seen && mtu == 1399 + seen && strpfx(ifname, "ipsec"));
+		check(seen % 2 ? streq(phys, "eth0") : phys == NULL);
+	}
+	check(seen == 100);
+	enumerator->destroy(enumerator);
+	enumerator = xfrmi->create_enumerator(xfrmi);
+	check(enumerator->enumerate(enumerator, &ifname, &if_id, NULL, NULL) && if_id == 1);
+	enumerator->destroy(enumerator);
+
+	unload();
+	check(!lib->get(lib, KERNEL_NETLINK_XFRMI_MANAGER));
+}
+
+static char *acq_expires(void)
+{
+	static char text[32];
+	FILE *f = fopen(ACQ_EXPIRES_FILE, "r");
+
+	check(f);
+	text[0] = '\0';
+	check(fgets(text, sizeof(text), f));
+	fclose(f);
+	return text;
+}
+
+/** The lifetime of acquires: ours, then kernel-netlink's, then that of an exchange. */
+static void case_acquires(void)
+{
+	remove(ACQ_EXPIRES_FILE);
+	load();
+	check(streq(acq_expires(), "165"));
+	paper_set("charon.plugins.kernel-netlink.xfrm_acq_expires", "30");
+	check(plugin->reload(plugin) && streq(acq_expires(), "30"));
+	paper_set(NULL, NULL);
+	paper_set("charon.plugins.kernel-fastswan.xfrm_acq_expires", "20");
+	check(plugin->reload(plugin) && streq(acq_expires(), "20"));
+	/* and so kernel-netlink writes the same when it is reloaded after us */
+	check(lib->settings->get_int(lib->settings, "%s.plugins.kernel-netlink.xfrm_acq_expires", 0,
+								 lib->ns) == 20);
+	remove(ACQ_EXPIRES_FILE);
+	unload();
+	/* without an instance it is not ours to write */
+	check(access(ACQ_EXPIRES_FILE, F_OK) != 0);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -1001,7 +1160,8 @@ static const struct {
 	{ "plugin", case_plugin }, { "lost", case_lost }, { "version", case_version },
 	{ "null", case_null }, { "sa", case_sa }, { "update", case_update },
 	{ "policy", case_policy }, { "answers", case_answers }, { "settings", case_settings },
-	{ "events", case_events }, { "network", case_network },
+	{ "events", case_events }, { "network", case_network }, { "xfrmi", case_xfrmi },
+	{ "acquires", case_acquires },
 	{ "children", case_children },
 };
 
