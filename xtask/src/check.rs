@@ -78,11 +78,22 @@ fn clippy(repo: &Repo, cache: &Cache) -> Result<()> {
     let source = sources
         .first()
         .context("no strongSwan source is supported")?;
-    let runs: [(&str, &[&str]); 2] = [
+    let runs: [(&str, &[&str]); 3] = [
         ("clippy", &["--workspace", "--all-targets"]),
         (
             "clippy-plugin",
             &["--package", "fastswan", "--features", "plugin"],
+        ),
+        (
+            "clippy-ctl",
+            &[
+                "--package",
+                "fastswan",
+                "--features",
+                "ctl",
+                "--bin",
+                "fastswanctl",
+            ],
         ),
     ];
     for (name, arguments) in runs {

@@ -30,10 +30,14 @@ const EXPORTED: [&str; 2] = [
 const CLI_CRATES: &[&str] = &[
     "clap",
     "clap_builder",
+    "clap_complete",
+    "clap_mangen",
     "serde",
     "serde_json",
     "comfy-table",
     "tabled",
+    "ratatui",
+    "crossterm",
     "tokio",
 ];
 pub(crate) const LIBRARY: &str = "libstrongswan-kernel-fastswan.so";

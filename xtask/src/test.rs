@@ -85,7 +85,13 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, selection: &Selection) -> Result<E
             rows.extend(cargo_tests(
                 repo,
                 "unit",
-                &["--workspace", "--lib", "--bins"],
+                &[
+                    "--workspace",
+                    "--lib",
+                    "--bins",
+                    "--features",
+                    "fastswan/ctl",
+                ],
             ));
         }
         if selection.wants("integration") || selection.wants("boundary") {

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The devices: model, driver, firmware, feature, eswitch, functions, tc, what is stacked on them.
+//!
+//! Owns these checks. What is said about models and modes comes from the vendor's documentation and
+//! the driver's source; only a trial (`live`) is sure.
+
+use super::{Report, Verdict};
+use crate::facts::{Answer, Device, Facts};
+
+/// The one driver in Linux with packet offload.
+pub(super) const MLX5: &str = "mlx5_core";
+const MELLANOX: &str = "15b3";
+
+/// PCI device IDs, with whether they have packet offload.
+const MODELS: &[(&str, &str, bool)] = &[
+    ("1013", "ConnectX-4", false),
+    ("1015", "ConnectX-4 Lx", false),
+    ("1017", "ConnectX-5", false),
+    ("1019", "ConnectX-5 Ex", false),
+    ("101b", "ConnectX-6", false),
+    ("101d", "ConnectX-6 Dx", true),
+    ("101f", "ConnectX-6 Lx", true),
+    ("1021", "ConnectX-7", true),
+    ("1023", "ConnectX-8", true),
+    ("1025", "ConnectX-9", true),
+    ("1027", "ConnectX-10", true),
+    ("2101", "ConnectX-10", true),
+    ("a2d6", "BlueField-2", true),
+    ("a2dc", "BlueField-3", true),
+    ("a2df", "BlueField-4", true),
+];
+/// A virtual function of any of them.
+const VIRTUAL_FUNCTION: &str = "101e";
+
+pub(super) fn examine(facts: &Facts, report: &mut Report) {
+    let devices = match &facts.devices {
+        Answer::Known(devices) => devices,
+        Answer::Unknown(why) => {
+            report.skip("nic-found", None, why.clone());
+            return;
+        }
+    };
+    let candidates: Vec<&Device> = devices
+        .iter()
+        .filter(|device| {
+            device.kind.is_none() && (device.esp_offload || device.driver.as_deref() == Some(MLX5))
+        })
+        .collect();
+    if candidates.is_empty() {
+        report.add(
+            "nic-found",
+            None,
+            Verdict::Fail,
+            "no device offloads IPsec, and none is a ConnectX",
+            "use a crypto-enabled ConnectX-6 Dx, ConnectX-7 or later, or a BlueField.",
+        );
+        return;
+    }
+    let names: Vec<&str> = candidates
+        .iter()
+        .map(|device| device.name.as_str())
+        .collect();
+    report.good("nic-found", None, names.join(", "));
+    for device in candidates {
+        model(device, report);
+        feature(device, report);
+        state(device, report);
+        functions(device, report);
+        eswitch(device, report);
+        tc(device, report);
+        stacked(facts, device, report);
+        counters(device, report);
+    }
+}
+
+fn name(device: &Device) -> String {
+    device.name.clone()
+}
+
+fn model(device: &Device, report: &mut Report) {
+    let driver = device
+        .driver
+        .as_deref()
+        .unwrap_or("a driver without a name");
+    let mut about = vec![format!("driver {driver}")];
+    about.extend(
+        device
+            .firmware
+            .as_ref()
+            .map(|firmware| format!("firmware {firmware}")),
+    );
+    about.extend(device.board.as_ref().map(|board| format!("board {board}")));
+    let about = about.join(", ");
+    let known = device
+        .pci
+        .as_ref()
+        .filter(|(vendor, _)| vendor == MELLANOX)
+        .and_then(|(_, id)| MODELS.iter().find(|(found, ..)| found == id));
+    match known {
+        Some((_, model, true)) => {
+            report.good("nic-model", name(device), format!("{model}, {about}"));
+        }
+        Some((_, model, false)) => report.add(
+            "nic-model",
+            name(device),
+            Verdict::Fail,
+            format!("{model} has no packet offload ({about})"),
+            "use a ConnectX-6 Dx, ConnectX-7 or later.",
+        ),
+        None if device
+            .pci
+            .as_ref()
+            .is_some_and(|(vendor, id)| vendor == MELLANOX && id == VIRTUAL_FUNCTION) =>
+        {
+            report.add(
+                "nic-model",
+                name(device),
+                Verdict::Warn,
+                format!("a virtual function, {about}"),
+                "prefer the physical function: firmware may refuse tunnel mode on virtual ones.",
+            );
+        }
+        None if device.driver.as_deref() == Some(MLX5) => report.add(
+            "nic-model",
+            name(device),
+            Verdict::Warn,
+            format!("a model that is not known, {about}"),
+            "try it with doctor --live.",
+        ),
+        None => report.add(
+            "nic-model",
+            name(device),
+            Verdict::Warn,
+            format!("{about}; packet offload is known of {MLX5} only"),
+            "try it with doctor --live.",
+        ),
+    }
+}
+
+fn feature(device: &Device, report: &mut Report) {
+    if device.esp_offload {
+        report.good(
+            "nic-feature",
+            name(device),
+            "esp-hw-offload is on, which promises crypto offload at least",
+        );
+    } else {
+        report.add(
+            "nic-feature",
+            name(device),
+            Verdict::Fail,
+            "esp-hw-offload is off: the driver found no IPsec in kernel, firmware or board",
+            "check kernel-config, that the board is a crypto-enabled one, and the kernel log for \
+             \"IPSec ESP acceleration enabled\".",
+        );
+    }
+}
+
+fn state(device: &Device, report: &mut Report) {
+    if device.up {
+        report.good("nic-up", name(device), "up");
+    } else {
+        report.add(
+            "nic-up",
+            name(device),
+            Verdict::Warn,
+            "down: it takes no SA until it is up, and loses all when it goes down",
+            format!("ip link set {} up.", device.name),
+        );
+    }
+}
+
+fn functions(device: &Device, report: &mut Report) {
+    if device.vfs_with_ipsec > 0 {
+        report.add(
+            "nic-vf",
+            name(device),
+            Verdict::Fail,
+            format!(
+                "{} of its functions have IPsec switched on, so that the device itself answers \
+                 EBUSY",
+                device.vfs_with_ipsec
+            ),
+            "devlink port function set DEV ipsec_packet disable, and the same for ipsec_crypto.",
+        );
+    } else if device.vfs > 0 {
+        report.good(
+            "nic-vf",
+            name(device),
+            format!("{} virtual functions, none with IPsec", device.vfs),
+        );
+    }
+}
+
+fn eswitch(device: &Device, report: &mut Report) {
+    if device.driver.as_deref() != Some(MLX5) || device.is_vf {
+        return;
+    }
+    match &device.eswitch {
+        Answer::Unknown(why) => report.skip("nic-eswitch", name(device), why.clone()),
+        Answer::Known(eswitch) if eswitch.mode == "switchdev" => {
+            if device
+                .steering
+                .as_deref()
+                .is_some_and(|mode| mode != "dmfs")
+            {
+                report.add(
+                    "nic-steering",
+                    name(device),
+                    Verdict::Fail,
+                    format!(
+                        "switchdev with steering mode {} has no packet offload",
+                        device.steering.as_deref().unwrap_or_default()
+                    ),
+                    format!(
+                        "devlink dev param set pci/{} name flow_steering_mode value dmfs cmode \
+                         runtime, before switching to switchdev.",
+                        device.address.as_deref().unwrap_or("ADDRESS")
+                    ),
+                );
+            }
+            if eswitch.encap {
+                report.add(
+                    "nic-eswitch",
+                    name(device),
+                    Verdict::Warn,
+                    "switchdev with encapsulation: \"Packet offload tunnel mode is disabled due to \
+                     encap settings\"",
+                    format!(
+                        "devlink dev eswitch set pci/{} encap-mode none, or use legacy mode.",
+                        device.address.as_deref().unwrap_or("ADDRESS")
+                    ),
+                );
+            } else {
+                report.good("nic-eswitch", name(device), "switchdev, no encapsulation");
+            }
+        }
+        Answer::Known(eswitch) => {
+            report.good("nic-eswitch", name(device), eswitch.mode.clone());
+        }
+    }
+}
+
+fn tc(device: &Device, report: &mut Report) {
+    match &device.tc_in_hw {
+        Answer::Known(0) => report.good("nic-tc", name(device), "no tc rule is in the hardware"),
+        Answer::Known(count) => report.add(
+            "nic-tc",
+            name(device),
+            Verdict::Fail,
+            format!("{count} tc rules are in the hardware: SAs are refused with EBUSY"),
+            format!(
+                "remove them, or add them with skip_hw (tc filter show dev {} ingress).",
+                device.name
+            ),
+        ),
+        Answer::Unknown(why) => report.skip("nic-tc", name(device), why.clone()),
+    }
+}
+
+fn stacked(facts: &Facts, device: &Device, report: &mut Report) {
+    let Some(devices) = facts.devices.known() else {
+        return;
+    };
+    if let Some(master) = device.master.and_then(|index| facts.device(index))
+        && master.kind.as_deref() == Some("bond")
+    {
+        report.add(
+            "nic-bond",
+            name(device),
+            Verdict::Fail,
+            format!(
+                "a member of {}: a bond takes no policies, \"Policy offload is not supported\"",
+                master.name
+            ),
+            "route to the peers through the member itself, or take it out of the bond.",
+        );
+    }
+    let vlans: Vec<&str> = devices
+        .iter()
+        .filter(|other| {
+            other.kind.as_deref() == Some("vlan") && other.lower == Some(device.ifindex)
+        })
+        .map(|other| other.name.as_str())
+        .collect();
+    if !vlans.is_empty() {
+        report.add(
+            "nic-vlan",
+            name(device),
+            Verdict::Warn,
+            format!("peers behind {} cannot be offloaded", vlans.join(", ")),
+            "let the encrypted side leave untagged; VLANs on the clear side are fine.",
+        );
+    }
+}
+
+/// Counters of the driver that say that packets were lost.
+fn counters(device: &Device, report: &mut Report) {
+    let lost: Vec<String> = device
+        .counters
+        .iter()
+        .filter(|(name, value)| name.contains("drop") && **value > 0)
+        .map(|(name, value)| format!("{name} {value}"))
+        .collect();
+    if !lost.is_empty() {
+        report.add(
+            "nic-counters",
+            name(device),
+            Verdict::Warn,
+            lost.join(", "),
+            format!(
+                "watch whether they grow (ethtool -S {}): replays, wrong keys, or SAs that are gone.",
+                device.name
+            ),
+        );
+    } else if !device.counters.is_empty() {
+        report.good("nic-counters", name(device), "the driver dropped nothing");
+    }
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Ways to the peers, the kernel's counters, and whether what is installed fits together.
+//!
+//! Owns these checks. What fits together: a policy in packet mode needs an SA in packet mode on the
+//! same device (net/xfrm/xfrm_state.c: xfrm_state_find), and on a device a reqid names one unit
+//! (mlx5 picks the SA by it).
+
+use std::collections::BTreeMap;
+
+use super::{Report, Verdict};
+use crate::facts::{Answer, Facts, Peer, Policy, Sa};
+
+/// Counters that betray trouble with offload, and what it is.
+const COUNTERS: &[(&str, &str)] = &[
+    (
+        "XfrmOutError",
+        "packets too large for the tunnel, or sent by another device than the SA's",
+    ),
+    (
+        "XfrmOutNoStates",
+        "policies without an SA, as when one is in the NIC and the other is not",
+    ),
+    (
+        "XfrmOutBundleGenError",
+        "an inner and an outer address of different families",
+    ),
+    (
+        "XfrmInTmplMismatch",
+        "packets in clear that should have been encrypted, or an SA and a policy apart",
+    ),
+    ("XfrmInNoPols", "packets that no policy allows"),
+    ("XfrmInNoStates", "packets for SAs that are gone"),
+    (
+        "XfrmInStateProtoError",
+        "packets that failed the integrity check",
+    ),
+    ("XfrmInStateSeqError", "replayed packets"),
+    ("XfrmInStateDirError", "an SA used in the wrong direction"),
+];
+
+pub(super) fn examine(facts: &Facts, report: &mut Report) {
+    for peer in &facts.peers {
+        way(facts, peer, report);
+    }
+    counters(facts, report);
+    match (&facts.sas, &facts.policies) {
+        (Answer::Known(sas), Answer::Known(policies)) => {
+            pairs(facts, sas, policies, report);
+            reqids(facts, sas, policies, report);
+        }
+        (Answer::Unknown(why), _) | (_, Answer::Unknown(why)) => {
+            report.skip("offload-pairs", None, why.clone());
+        }
+    }
+}
+
+fn way(facts: &Facts, peer: &Peer, report: &mut Report) {
+    let object = peer.address.clone();
+    let way = match &peer.route {
+        Answer::Known(way) => way,
+        Answer::Unknown(why) => {
+            report.add(
+                "peer-route",
+                object,
+                Verdict::Warn,
+                format!("no route: {why}"),
+                "without a route to the peer there is no device to offload to.",
+            );
+            return;
+        }
+    };
+    let name = facts.device_name(way.ifindex);
+    let hop = way
+        .gateway
+        .as_ref()
+        .map_or_else(String::new, |gateway| format!(" via {gateway}"));
+    match facts.device(way.ifindex) {
+        Some(device) if device.esp_offload && device.kind.is_none() => {
+            report.good("peer-route", object.clone(), format!("{name}{hop}"));
+        }
+        Some(device) => {
+            let what = device
+                .kind
+                .as_ref()
+                .map_or_else(String::new, |kind| format!(", which is a {kind}"));
+            report.add(
+                "peer-route",
+                object.clone(),
+                Verdict::Warn,
+                format!("leaves through {name}{what}: no packet offload"),
+                "route to the peer directly through a port of the NIC.",
+            );
+        }
+        None => report.skip(
+            "peer-route",
+            object.clone(),
+            format!("leaves through {name}, which nothing is known about"),
+        ),
+    }
+    match &way.resolved {
+        Answer::Known(true) => report.good("peer-next-hop", object, "its address is resolved"),
+        Answer::Known(false) => report.add(
+            "peer-next-hop",
+            object,
+            Verdict::Warn,
+            "its link-layer address is not known at the moment",
+            "the plugin resolves it before it adds an SA; if it cannot, check the gateway.",
+        ),
+        Answer::Unknown(why) => report.skip("peer-next-hop", object, why.clone()),
+    }
+}
+
+fn counters(facts: &Facts, report: &mut Report) {
+    let stat = match &facts.xfrm_stat {
+        Answer::Known(stat) => stat,
+        Answer::Unknown(why) => {
+            report.skip("xfrm-counters", None, why.clone());
+            return;
+        }
+    };
+    let mut clean = true;
+    for (name, meaning) in COUNTERS {
+        let value = stat.get(*name).copied().unwrap_or(0);
+        if value > 0 {
+            clean = false;
+            report.add(
+                "xfrm-counters",
+                (*name).to_owned(),
+                Verdict::Warn,
+                format!("{value}: {meaning}"),
+                "if it grows, find the CHILD_SA with fastswanctl status.",
+            );
+        }
+    }
+    if clean {
+        report.good("xfrm-counters", None, "none that betrays trouble");
+    }
+}
+
+fn pairs(facts: &Facts, sas: &[Sa], policies: &[Policy], report: &mut Report) {
+    let in_nic: Vec<&Policy> = policies
+        .iter()
+        .filter(|policy| policy.ifindex.is_some() && policy.templates > 0)
+        .collect();
+    if in_nic.is_empty() && !sas.iter().any(|sa| sa.mode == "packet") {
+        report.skip("offload-pairs", None, "nothing is in a NIC");
+        return;
+    }
+    let mut apart = false;
+    for policy in &in_nic {
+        let of_reqid: Vec<&Sa> = sas
+            .iter()
+            .filter(|sa| Some(sa.reqid) == policy.reqid && !sa.larval)
+            .collect();
+        // A trap waits for its SA; that is no disagreement.
+        let paired = of_reqid.is_empty()
+            || of_reqid
+                .iter()
+                .any(|sa| sa.mode == "packet" && sa.ifindex == policy.ifindex);
+        if !paired {
+            apart = true;
+            let modes: Vec<&str> = of_reqid.iter().map(|sa| sa.mode.as_str()).collect();
+            report.add(
+                "offload-pairs",
+                format!("{} {} === {}", policy.dir, policy.src, policy.dst),
+                Verdict::Fail,
+                format!(
+                    "the policy is in {}, but its SAs (reqid {}) are in {}: its packets are dropped",
+                    policy.ifindex.map_or_else(String::new, |index| facts.device_name(index)),
+                    policy.reqid.unwrap_or(0),
+                    modes.join(" and ")
+                ),
+                "swanctl --terminate and --initiate the CHILD_SA; with this plugin it cannot happen.",
+            );
+        }
+    }
+    for sa in sas.iter().filter(|sa| sa.mode == "packet" && !sa.larval) {
+        let software = policies.iter().any(|policy| {
+            policy.reqid == Some(sa.reqid) && policy.dir != "fwd" && policy.ifindex.is_none()
+        });
+        let offloaded = in_nic
+            .iter()
+            .any(|policy| policy.reqid == Some(sa.reqid) && policy.ifindex == sa.ifindex);
+        if software && !offloaded {
+            apart = true;
+            report.add(
+                "offload-pairs",
+                format!("SPI {:08x}", sa.spi),
+                Verdict::Fail,
+                format!(
+                    "the SA is in {}, but its policies (reqid {}) are not: it carries nothing",
+                    sa.ifindex.map_or_else(String::new, |index| facts.device_name(index)),
+                    sa.reqid
+                ),
+                "swanctl --terminate and --initiate the CHILD_SA; with this plugin it cannot happen.",
+            );
+        }
+    }
+    if !apart {
+        report.good(
+            "offload-pairs",
+            None,
+            format!("{} policies in NICs, each with its SA", in_nic.len()),
+        );
+    }
+}
+
+/// On a device a reqid must lead to one peer only.
+fn reqids(facts: &Facts, sas: &[Sa], policies: &[Policy], report: &mut Report) {
+    let mut peers: BTreeMap<(u32, u32), Vec<&str>> = BTreeMap::new();
+    for sa in sas.iter().filter(|sa| sa.mode == "packet" && !sa.larval) {
+        let Some(ifindex) = sa.ifindex else {
+            continue;
+        };
+        // The pair of addresses, whichever way.
+        let peer = if sa.src < sa.dst { &sa.dst } else { &sa.src };
+        let list = peers.entry((ifindex, sa.reqid)).or_default();
+        if !list.contains(&peer.as_str()) {
+            list.push(peer);
+        }
+    }
+    let shared: Vec<_> = peers.iter().filter(|(_, list)| list.len() > 1).collect();
+    for ((ifindex, reqid), list) in &shared {
+        report.add(
+            "offload-reqid",
+            format!("{} reqid {reqid}", facts.device_name(*ifindex)),
+            Verdict::Fail,
+            format!(
+                "{} tunnels share it: the NIC picks an SA by it and encrypts for the wrong peer",
+                list.len()
+            ),
+            "give each CHILD_SA a reqid of its own, or leave the choice to charon.",
+        );
+    }
+    if shared.is_empty() && !peers.is_empty() {
+        report.good("offload-reqid", None, "each reqid leads to one peer");
+    }
+    for policy in policies {
+        let Some(ifindex) = policy.ifindex else {
+            continue;
+        };
+        let shadowed = policies.iter().any(|other| {
+            other.ifindex.is_none()
+                && other.dir == policy.dir
+                && other.src == policy.src
+                && other.dst == policy.dst
+                && other.proto == policy.proto
+                && other.priority < policy.priority
+        });
+        if shadowed {
+            report.add(
+                "offload-shadow",
+                format!("{} {} === {}", policy.dir, policy.src, policy.dst),
+                Verdict::Warn,
+                format!(
+                    "a policy in software has the better priority, but the one in {} is found first",
+                    facts.device_name(ifindex)
+                ),
+                "do not mix hw_offload = packet and software for the same selectors.",
+            );
+        }
+    }
+}

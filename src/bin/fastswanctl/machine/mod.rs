@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Where facts come from: this machine, or a recorded one.
+//!
+//! Owns the trait and its two answers. Called by every command. Must not judge: that is `doctor`'s.
+//! Nothing here changes the machine, but that the kernel loads a module when its socket is opened.
+
+mod charon;
+mod kernel;
+mod nic;
+
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fastswan::nic::{Links, lookup_route, neighbour_is_valid};
+use fastswan::xfrm::{Kernel, NetlinkTransport, PolicyState, SaState, Transport};
+
+pub(crate) use charon::{Sockets, gather as ask_charon};
+
+use crate::conf;
+use crate::facts::{Answer, Child, Device, Facts, Peer, Policy, SCHEMA, Sa, Way};
+
+/// File of a recorded machine, in its folder.
+const FILE: &str = "facts.json";
+
+/// Something that facts can be had of.
+pub(crate) trait Machine {
+    /// All that can be learned. What cannot is in the facts with its reason.
+    fn facts(&self) -> io::Result<Facts>;
+}
+
+/// A machine whose facts were written to a folder.
+pub(crate) struct Recorded {
+    folder: PathBuf,
+}
+
+impl Recorded {
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+        }
+    }
+}
+
+impl Machine for Recorded {
+    fn facts(&self) -> io::Result<Facts> {
+        let file = self.folder.join(FILE);
+        let name = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+        let text = fs::read_to_string(&file)
+            .map_err(|error| io::Error::new(error.kind(), name(&error)))?;
+        let facts: Facts = serde_json::from_str(&text)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, name(&error)))?;
+        if facts.schema != SCHEMA {
+            let text = format!("schema {} is not {SCHEMA}, which is known", facts.schema);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, name(&text)));
+        }
+        Ok(facts)
+    }
+}
+
+/// Writes facts to a folder, which is made.
+pub(crate) fn record(facts: &Facts, folder: &Path) -> io::Result<PathBuf> {
+    fs::create_dir_all(folder)?;
+    let file = folder.join(FILE);
+    let mut text = serde_json::to_string_pretty(facts)?;
+    text.push('\n');
+    fs::write(&file, text)?;
+    Ok(file)
+}
+
+/// This machine.
+pub(crate) struct ThisMachine {
+    /// Where files are: `/`.
+    pub(crate) root: PathBuf,
+    pub(crate) sockets: Sockets,
+}
+
+impl Machine for ThisMachine {
+    fn facts(&self) -> io::Result<Facts> {
+        let transport: Arc<dyn Transport> = Arc::new(NetlinkTransport::default());
+        let files = kernel::Files::new(&self.root);
+        let mut facts = Facts {
+            schema: SCHEMA,
+            origin: format!("recorded by fastswanctl {}", env!("CARGO_PKG_VERSION")),
+            release: files.release(),
+            distribution: files.distribution(),
+            net_admin: files.net_admin(),
+            config: files.config(),
+            modules: files.modules(),
+            forwarding: files.forwarding(),
+            devices: Answer::from_result(devices(&transport, &files)),
+            xfrm_stat: files.xfrm_stat(),
+            apparmor: files.apparmor(),
+            installed: conf::installed(&self.root),
+            ..Facts::default()
+        };
+        let xfrm = Kernel::new(Arc::clone(&transport));
+        let mut sas = Vec::new();
+        let result = xfrm.dump_sas(&mut |state| sas.push(sa(&state)));
+        facts.sas = Answer::from_result(result.map(|()| sas));
+        let mut policies = Vec::new();
+        let result = xfrm.dump_policies(&mut |state| policies.push(policy(&state)));
+        facts.policies = Answer::from_result(result.map(|()| policies));
+        facts.charon = Answer::from_result(ask_charon(&self.sockets));
+        if let Some(charon) = facts.charon.known() {
+            facts.peers = ways(transport.as_ref(), &charon.children);
+        }
+        Ok(facts)
+    }
+}
+
+fn devices(transport: &Arc<dyn Transport>, files: &kernel::Files) -> Result<Vec<Device>, String> {
+    let links = Links::new(Arc::clone(transport))
+        .map_err(|error| format!("unable to list network devices: {error}"))?;
+    let asker = nic::Nics::new(Arc::clone(transport));
+    let mut devices = Vec::new();
+    for link in links.all() {
+        // The loopback device has nothing to say.
+        if link.name == "lo" {
+            continue;
+        }
+        let mut device = Device {
+            ifindex: link.ifindex,
+            name: link.name,
+            up: link.up,
+            kind: link.kind,
+            master: link.master,
+            lower: link.lower,
+            esp_offload: link.esp_offload,
+            driver: link.driver,
+            ..Device::default()
+        };
+        files.complete(&mut device);
+        asker.complete(&mut device);
+        devices.push(device);
+    }
+    Ok(devices)
+}
+
+/// The ways to the peers of connections; those named by a host name or a range are left out.
+pub(crate) fn ways(transport: &dyn Transport, children: &[Child]) -> Vec<Peer> {
+    let mut peers: Vec<Peer> = Vec::new();
+    for child in children {
+        for address in &child.remote_addrs {
+            let Ok(ip) = address.parse::<IpAddr>() else {
+                continue;
+            };
+            if ip.is_unspecified() || peers.iter().any(|peer| peer.address == *address) {
+                continue;
+            }
+            let route = lookup_route(transport, ip, None, 0).map(|route| Way {
+                ifindex: route.oif,
+                gateway: route.gateway.map(|gateway| gateway.to_string()),
+                resolved: Answer::from_result(neighbour_is_valid(
+                    transport,
+                    route.oif,
+                    route.gateway.unwrap_or(ip),
+                )),
+            });
+            peers.push(Peer {
+                address: address.clone(),
+                connection: child.connection.clone(),
+                route: Answer::from_result(route),
+            });
+        }
+    }
+    peers
+}
+
+pub(crate) fn sa(state: &SaState) -> Sa {
+    Sa {
+        spi: state.id.spi.0,
+        src: state.id.src.ip.to_string(),
+        dst: state.id.dst.ip.to_string(),
+        reqid: state.reqid,
+        mode: state.placement.to_string(),
+        ifindex: state.placement.device(),
+        inbound: state.inbound,
+        larval: state.larval,
+        packets: state.packets,
+        bytes: state.bytes,
+        added: state.add_time,
+        errors: u64::from(state.integrity_failed) + u64::from(state.replay_errors),
+    }
+}
+
+pub(crate) fn policy(state: &PolicyState) -> Policy {
+    Policy {
+        dir: state.key.dir.to_string(),
+        src: state.key.selector.src.to_string(),
+        dst: state.key.selector.dst.to_string(),
+        proto: state.key.selector.proto,
+        ifindex: state.offload,
+        reqid: state.reqid,
+        priority: state.priority,
+        block: state.action == fastswan::xfrm::Action::Block,
+        templates: state.templates,
+    }
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! fastswanctl: what can this machine do, and what is on the NIC.
+//!
+//! Owns the way from the command line to the exit status. It works with and without a running charon
+//! and with and without root; what cannot be learned is said. Must not be linked into the plugin:
+//! feature `ctl` is the only one that has its crates.
+//!
+//! * `cli`: commands and options; `out`: everything that is printed
+//! * `facts`: what is known about a machine; `machine`: where that comes from
+//! * `conf`: strongSwan's files; `vici`: its sockets
+//! * `doctor`, `status`, `metrics`: the commands
+#![forbid(unsafe_code)]
+
+mod cli;
+mod conf;
+mod doctor;
+mod facts;
+mod machine;
+mod metrics;
+mod out;
+mod status;
+mod vici;
+
+use std::io;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::{CommandFactory, Parser};
+
+use cli::{Cli, Command};
+use facts::{Answer, Facts};
+use machine::{Machine, Recorded, Sockets, ThisMachine};
+use out::{Out, complain};
+
+/// A check failed, something is not there, or objects disagree.
+const FOUND: u8 = 1;
+/// It could not be done.
+const CANNOT: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap's own codes: 0 for help, 2 for wrong usage. It prints to where it belongs; a
+            // reader that has gone away does not matter.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(CANNOT));
+        }
+    };
+    let json = wants_json(&cli.command);
+    let mut out = Out::stdout(cli.color);
+    let result = run(cli, &mut out).and_then(|code| {
+        out.flush()?;
+        Ok(code)
+    });
+    match result {
+        Ok(code) => ExitCode::from(code),
+        // The reader has what it wanted.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            // What is still buffered must not be tried again when it is dropped.
+            std::mem::forget(out);
+            ExitCode::SUCCESS
+        }
+        Err(error) if json => {
+            let text = serde_json::json!({ "schema": 1, "error": error.to_string() });
+            complain_json(&text.to_string());
+            ExitCode::from(CANNOT)
+        }
+        Err(error) => {
+            complain(error);
+            ExitCode::from(CANNOT)
+        }
+    }
+}
+
+fn wants_json(command: &Command) -> bool {
+    match command {
+        Command::Doctor(options) => options.json,
+        Command::Status(options) => options.json,
+        Command::Version { json } => *json,
+        _ => false,
+    }
+}
+
+fn complain_json(text: &str) {
+    use io::Write;
+    // Nobody is left to tell if this fails.
+    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
+fn run(cli: Cli, out: &mut Out<'_>) -> io::Result<u8> {
+    let sockets = cli.paths.sockets();
+    match cli.command {
+        Command::Doctor(options) => run_doctor(&options, sockets, out),
+        Command::Status(options) => {
+            let facts = facts(options.from.as_deref(), sockets)?;
+            let rows = status::rows(&facts, now()).map_err(io::Error::other)?;
+            let filter = status::Filter {
+                child: options.child,
+                device: options.device,
+                peer: options.peer,
+            };
+            let filtered =
+                filter.child.is_some() || filter.device.is_some() || filter.peer.is_some();
+            let show = if options.json {
+                status::show_json
+            } else {
+                status::show
+            };
+            let (shown, trouble) = show(&facts, &rows, &filter, out)?;
+            let nothing = filtered && shown == 0;
+            Ok(if nothing || trouble > 0 { FOUND } else { 0 })
+        }
+        Command::Metrics(options) => run_metrics(&options, &sockets, out),
+        Command::Version { json } => version(json, &sockets, out),
+        Command::Completions { shell } => {
+            let mut bytes = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "fastswanctl", &mut bytes);
+            out.raw(&bytes)?;
+            Ok(0)
+        }
+        Command::Man => {
+            out.raw(&manual()?)?;
+            Ok(0)
+        }
+    }
+}
+
+/// Facts of this machine, or of a recorded one.
+fn facts(from: Option<&Path>, sockets: Sockets) -> io::Result<Facts> {
+    match from {
+        Some(folder) => Recorded::new(folder).facts(),
+        None => ThisMachine {
+            root: PathBuf::from("/"),
+            sockets,
+        }
+        .facts(),
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+fn run_doctor(options: &cli::Doctor, sockets: Sockets, out: &mut Out<'_>) -> io::Result<u8> {
+    let mut facts = facts(options.from.as_deref(), sockets)?;
+    let name;
+    let source = match &options.conf {
+        Some(file) => {
+            let children =
+                conf::children(file).map_err(|error| io::Error::other(error.to_string()))?;
+            if options.from.is_none() {
+                let transport = fastswan::xfrm::NetlinkTransport::default();
+                facts.peers = machine::ways(&transport, &children);
+            }
+            name = file.display().to_string();
+            doctor::Source::File(&name, children)
+        }
+        None => doctor::Source::Loaded,
+    };
+    if let Some(folder) = &options.record {
+        let file = machine::record(&facts, folder)?;
+        if !options.json {
+            complain(format_args!("recorded as {}", file.display()));
+        }
+    }
+    let mut report = doctor::examine(&facts, options.kernel_fixes.as_deref(), &source);
+    if let Some(device) = &options.live {
+        doctor::try_device(device, &mut report)?;
+    }
+    if options.json {
+        doctor::show_json(&report, out)?;
+    } else {
+        doctor::show(&report, out)?;
+    }
+    Ok(if report.passed() { 0 } else { FOUND })
+}
+
+fn run_metrics(options: &cli::Metrics, sockets: &Sockets, out: &mut Out<'_>) -> io::Result<u8> {
+    let make = || -> io::Result<String> {
+        let facts = facts(options.from.as_deref(), sockets.clone())?;
+        let rows = status::rows(&facts, now());
+        let rows = rows.as_deref().map_err(String::as_str);
+        Ok(metrics::text(&facts, rows, options.per_child))
+    };
+    if let Some(address) = &options.listen {
+        let listener = TcpListener::bind(address)
+            .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
+        // What could not be learned is in the text itself.
+        metrics::serve(&listener, &|| {
+            make().unwrap_or_else(|error| format!("# {}\n", error.to_string().replace('\n', " ")))
+        })?;
+        return Ok(0);
+    }
+    let text = make()?;
+    match &options.textfile {
+        Some(file) => metrics::write_file(file, &text).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", file.display()))
+        })?,
+        None => out.raw(text.as_bytes())?,
+    }
+    Ok(0)
+}
+
+fn version(json: bool, sockets: &Sockets, out: &mut Out<'_>) -> io::Result<u8> {
+    let own = env!("CARGO_PKG_VERSION");
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let kernel = kernel.trim();
+    let charon = Answer::from_result(machine::ask_charon(sockets));
+    let strongswan = charon.known().map(|charon| charon.version.as_str());
+    let plugin = charon
+        .known()
+        .and_then(|charon| charon.plugin.known())
+        .map(|plugin| plugin.version.as_str());
+    if json {
+        let value = serde_json::json!({
+            "schema": 1,
+            "fastswanctl": own,
+            "plugin": plugin,
+            "strongswan": strongswan,
+            "kernel": kernel,
+        });
+        out.raw(format!("{value:#}\n").as_bytes())?;
+    } else {
+        out.line(format_args!("fastswanctl {own}"))?;
+        out.line(format_args!(
+            "plugin      {}",
+            plugin.unwrap_or("no answer")
+        ))?;
+        out.line(format_args!(
+            "strongSwan  {}",
+            strongswan.unwrap_or("no answer")
+        ))?;
+        out.line(format_args!("kernel      {kernel}"))?;
+    }
+    Ok(0)
+}
+
+/// The manual page: made from the options, with the parts that are written by hand.
+fn manual() -> io::Result<Vec<u8>> {
+    let man = clap_mangen::Man::new(Cli::command()).section("8");
+    let mut bytes = Vec::new();
+    man.render(&mut bytes)?;
+    for sub in Cli::command().get_subcommands() {
+        if sub.is_hide_set() {
+            continue;
+        }
+        let mut page = Vec::new();
+        let command = sub
+            .clone()
+            .bin_name(format!("fastswanctl {}", sub.get_name()));
+        clap_mangen::Man::new(command).render_options_section(&mut page)?;
+        let head = format!(".SH \"OPTIONS OF {}\"\n", sub.get_name().to_uppercase());
+        bytes.extend_from_slice(head.as_bytes());
+        let text = String::from_utf8_lossy(&page);
+        let body: String = text
+            .lines()
+            .filter(|line| !line.starts_with(".SH"))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        bytes.extend_from_slice(body.as_bytes());
+    }
+    bytes.extend_from_slice(include_str!("manual.roff").as_bytes());
+    Ok(bytes)
+}

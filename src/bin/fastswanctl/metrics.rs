@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! `metrics`: counters in the text format of Prometheus (version 0.0.4).
+//!
+//! Owns names, labels and the two ways out: a file for the textfile collector, and HTTP. Called by
+//! `main`. The number of series does not grow with the number of CHILD_SAs unless asked for. Must
+//! not answer anything but GET /metrics, nor wait for a client for long.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::facts::{Answer, Facts};
+use crate::status::{Half, Row};
+
+/// Longest request that is read.
+const REQUEST_MAX: usize = 8 * 1024;
+/// Longest wait for a client.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+struct Text(String);
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP fastswan_{name} {help}");
+        let _ = writeln!(self.0, "# TYPE fastswan_{name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+        self.0.push_str("fastswan_");
+        self.0.push_str(name);
+        for (index, (key, value)) in labels.iter().enumerate() {
+            self.0.push(if index == 0 { '{' } else { ',' });
+            let _ = write!(self.0, "{key}=\"{}\"", escape(value));
+        }
+        if !labels.is_empty() {
+            self.0.push('}');
+        }
+        let _ = writeln!(self.0, " {value}");
+    }
+}
+
+fn escape(value: &str) -> String {
+    value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}
+
+/// All metrics of a machine. `rows` is the reason if the kernel did not tell.
+pub(crate) fn text(facts: &Facts, rows: Result<&[Row], &str>, per_child: bool) -> String {
+    let mut text = Text(String::new());
+    text.family("info", "gauge", "Versions, as labels; always 1.");
+    let charon = facts.charon.known();
+    let plugin = charon
+        .and_then(|charon| charon.plugin.known())
+        .map_or("", |plugin| plugin.version.as_str());
+    text.sample(
+        "info",
+        &[
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("plugin", plugin),
+            (
+                "strongswan",
+                charon.map_or("", |charon| charon.version.as_str()),
+            ),
+            ("kernel", &facts.release),
+        ],
+        1,
+    );
+    text.family("up", "gauge", "Whether a source answered: 1 or 0.");
+    for (source, up) in [
+        ("kernel", rows.is_ok()),
+        ("charon", charon.is_some()),
+        (
+            "plugin",
+            charon.is_some_and(|charon| charon.plugin.known().is_some()),
+        ),
+    ] {
+        text.sample("up", &[("source", source)], u64::from(up));
+    }
+    devices(facts, &mut text);
+    if let Ok(rows) = rows {
+        sums(rows, &mut text);
+        if per_child {
+            children(rows, &mut text);
+        }
+    }
+    if let Answer::Known(stat) = &facts.xfrm_stat {
+        text.family(
+            "xfrm_errors_total",
+            "counter",
+            "Packets dropped by the kernel's IPsec, by the counter in /proc/net/xfrm_stat.",
+        );
+        for (name, value) in stat {
+            text.sample("xfrm_errors_total", &[("counter", name)], *value);
+        }
+    }
+    text.0
+}
+
+fn devices(facts: &Facts, text: &mut Text) {
+    let Answer::Known(devices) = &facts.devices else {
+        return;
+    };
+    let nics: Vec<_> = devices.iter().filter(|device| device.esp_offload).collect();
+    text.family(
+        "device_up",
+        "gauge",
+        "Devices with IPsec offload, and whether they are up: 1 or 0.",
+    );
+    for device in &nics {
+        text.sample(
+            "device_up",
+            &[
+                ("device", &device.name),
+                ("driver", device.driver.as_deref().unwrap_or("")),
+            ],
+            u64::from(device.up),
+        );
+    }
+    text.family(
+        "policies",
+        "gauge",
+        "Policies in the kernel, by the device that has them; none is software.",
+    );
+    let mut policies: BTreeMap<(String, &str), u64> = BTreeMap::new();
+    for policy in facts.policies.known().into_iter().flatten() {
+        let device = policy
+            .ifindex
+            .map_or_else(String::new, |index| facts.device_name(index));
+        *policies.entry((device, &policy.dir)).or_default() += 1;
+    }
+    for ((device, direction), count) in &policies {
+        text.sample(
+            "policies",
+            &[("device", device), ("direction", direction)],
+            *count,
+        );
+    }
+}
+
+#[derive(Default)]
+struct Sum {
+    sas: u64,
+    packets: u64,
+    bytes: u64,
+    errors: u64,
+}
+
+/// Sums by device, mode and direction. They fall when an SA ends, so they are no counters.
+fn sums(rows: &[Row], text: &mut Text) {
+    let mut sums: BTreeMap<(&str, &str, &str), Sum> = BTreeMap::new();
+    let mut disagreements = 0;
+    for row in rows {
+        disagreements += row.disagreements.len() as u64;
+        for (direction, half) in [("in", &row.inbound), ("out", &row.outbound)] {
+            let Some(half) = half else {
+                continue;
+            };
+            let device = half.device.as_deref().unwrap_or("");
+            let sum = sums.entry((device, &half.mode, direction)).or_default();
+            sum.sas += 1;
+            sum.packets += half.packets;
+            sum.bytes += half.bytes;
+            sum.errors += half.errors;
+        }
+    }
+    text.family(
+        "disagreements",
+        "gauge",
+        "Places where charon, kernel and NIC are not of one mind; see fastswanctl status.",
+    );
+    text.sample("disagreements", &[], disagreements);
+    type Value = fn(&Sum) -> u64;
+    let families: [(&str, &str, Value); 4] = [
+        ("sas", "SAs that are there now.", |sum| sum.sas),
+        (
+            "sa_packets",
+            "Packets of the SAs that are there now.",
+            |sum| sum.packets,
+        ),
+        ("sa_bytes", "Bytes of the SAs that are there now.", |sum| {
+            sum.bytes
+        }),
+        (
+            "sa_errors",
+            "Packets that failed the integrity check or were replayed, of the SAs that are there \
+             now.",
+            |sum| sum.errors,
+        ),
+    ];
+    for (name, help, value) in families {
+        text.family(name, "gauge", help);
+        for ((device, mode, direction), sum) in &sums {
+            text.sample(
+                name,
+                &[("device", device), ("direction", direction), ("mode", mode)],
+                value(sum),
+            );
+        }
+    }
+}
+
+/// One series per SA and direction: with the SPI they never fall.
+fn children(rows: &[Row], text: &mut Text) {
+    type Value = fn(&Half) -> u64;
+    let families: [(&str, &str, Value); 2] = [
+        ("child_sa_packets_total", "Packets of an SA.", |half| {
+            half.packets
+        }),
+        ("child_sa_bytes_total", "Bytes of an SA.", |half| half.bytes),
+    ];
+    for (name, help, value) in families {
+        text.family(name, "counter", help);
+        for row in rows {
+            for (direction, half) in [("in", &row.inbound), ("out", &row.outbound)] {
+                let Some(half) = half.as_ref().filter(|half| half.mode != "gone") else {
+                    continue;
+                };
+                text.sample(
+                    name,
+                    &[
+                        ("connection", &row.connection),
+                        ("child", &row.child),
+                        ("peer", &row.peer),
+                        ("spi", &half.spi),
+                        ("direction", direction),
+                        ("mode", &half.mode),
+                        ("device", half.device.as_deref().unwrap_or("")),
+                    ],
+                    value(half),
+                );
+            }
+        }
+    }
+}
+
+/// Writes a file in one step, so that the collector never reads half of one.
+pub(crate) fn write_file(file: &Path, text: &str) -> io::Result<()> {
+    let mut name = file.file_name().unwrap_or_default().to_os_string();
+    // The collector reads what ends in .prom only.
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = file.with_file_name(name);
+    let result = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, file));
+    if result.is_err() {
+        // What is left behind helps nobody; that it cannot be removed changes nothing.
+        let _ = fs::remove_file(&temporary);
+    }
+    result
+}
+
+/// Serves until something breaks. `make` is called for each request.
+pub(crate) fn serve(listener: &TcpListener, make: &dyn Fn() -> String) -> io::Result<()> {
+    for client in listener.incoming() {
+        // A client that breaks off is its own problem.
+        let _ = client.and_then(|client| answer(client, make));
+    }
+    Ok(())
+}
+
+fn answer(mut client: TcpStream, make: &dyn Fn() -> String) -> io::Result<()> {
+    client.set_read_timeout(Some(TIMEOUT))?;
+    client.set_write_timeout(Some(TIMEOUT))?;
+    let begun = std::time::Instant::now();
+    let mut request = Vec::new();
+    let mut room = [0; 1024];
+    let (status, body) = loop {
+        if request.windows(4).any(|end| end == b"\r\n\r\n") {
+            break match request_target(&request) {
+                Some("/metrics") => ("200 OK", make()),
+                Some(_) => ("404 Not Found", "only /metrics is here\n".to_owned()),
+                None => ("400 Bad Request", "only GET is answered\n".to_owned()),
+            };
+        }
+        if request.len() > REQUEST_MAX || begun.elapsed() > TIMEOUT {
+            break ("400 Bad Request", "too long\n".to_owned());
+        }
+        match client.read(&mut room)? {
+            0 => return Ok(()),
+            count => request.extend_from_slice(&room[..count]),
+        }
+    };
+    write!(
+        client,
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// What a GET asks for.
+fn request_target(request: &[u8]) -> Option<&str> {
+    let line = request.split(|byte| *byte == b'\r').next()?;
+    let line = std::str::from_utf8(line).ok()?;
+    let rest = line.strip_prefix("GET ")?;
+    let (target, version) = rest.split_once(' ')?;
+    version
+        .starts_with("HTTP/1.")
+        .then(|| target.split('?').next().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str, mode: &str) -> Row {
+        let half = |spi: &str| Half {
+            spi: spi.to_owned(),
+            mode: mode.to_owned(),
+            device: (mode == "packet").then(|| "p0".to_owned()),
+            packets: 10,
+            bytes: 1000,
+            errors: 1,
+        };
+        Row {
+            connection: "site".to_owned(),
+            child: name.to_owned(),
+            inbound: Some(half("c0000001")),
+            outbound: Some(half("c0000002")),
+            ..Row::default()
+        }
+    }
+
+    #[test]
+    fn series_do_not_grow_with_child_sas() {
+        let facts = Facts::default();
+        let one = [row("a", "packet")];
+        let many: Vec<_> = (0..100).map(|n| row(&n.to_string(), "packet")).collect();
+        let lines = |rows: &[Row], per| text(&facts, Ok(rows), per).lines().count();
+        assert_eq!(lines(&one, false), lines(&many, false));
+        assert!(lines(&many, true) > lines(&many, false) + 300);
+        let sums = text(&facts, Ok(&many), false);
+        assert!(
+            sums.contains(
+                "fastswan_sa_packets{device=\"p0\",direction=\"in\",mode=\"packet\"} 1000\n"
+            ),
+            "{sums}"
+        );
+    }
+
+    /// The format's own rules: HELP and TYPE once per family and before it, counters end in _total,
+    /// no line without a number.
+    #[test]
+    fn the_text_keeps_to_the_format() {
+        let mut facts = Facts {
+            release: "7.3\"\\\n".to_owned(),
+            ..Facts::default()
+        };
+        facts.xfrm_stat = Answer::Known([("XfrmOutError".to_owned(), 3)].into());
+        facts.devices = Answer::Known(Vec::new());
+        let rows = [row("a", "packet"), row("b", "software")];
+        let text = text(&facts, Ok(&rows), true);
+        let mut types: BTreeMap<&str, &str> = BTreeMap::new();
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = rest.split_once(' ').unwrap();
+                assert!(types.insert(name, kind).is_none(), "{name} twice");
+                assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
+            } else if !line.starts_with("# HELP ") {
+                let (series, value) = line.rsplit_once(' ').unwrap();
+                value.parse::<u64>().unwrap();
+                let name = series.split('{').next().unwrap();
+                assert!(types.contains_key(name), "{name} has no type");
+            }
+        }
+        assert!(text.contains("kernel=\"7.3\\\"\\\\\\n\""), "{text}");
+    }
+
+    #[test]
+    fn a_kernel_that_does_not_tell_is_down() {
+        let text = text(&Facts::default(), Err("no"), true);
+        assert!(text.contains("fastswan_up{source=\"kernel\"} 0\n"));
+        assert!(!text.contains("fastswan_sas"));
+    }
+
+    #[test]
+    fn a_file_appears_whole_or_not_at_all() {
+        let folder = std::env::temp_dir().join(format!("fastswan-prom-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("fastswan.prom");
+        write_file(&file, "one\n").unwrap();
+        write_file(&file, "two\n").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "two\n");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        // A folder in its place cannot be replaced, and nothing is left behind.
+        let taken = folder.join("taken.prom");
+        fs::create_dir(&taken).unwrap();
+        assert!(write_file(&taken, "x").is_err());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn only_get_metrics_is_answered() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let ask = |request: &str| {
+            let mut client = TcpStream::connect(address).unwrap();
+            client.write_all(request.as_bytes()).unwrap();
+            let (server, _) = listener.accept().unwrap();
+            answer(server, &|| "body\n".to_owned()).unwrap();
+            let mut text = String::new();
+            client.read_to_string(&mut text).unwrap();
+            text
+        };
+        assert!(ask("GET /metrics HTTP/1.1\r\n\r\n").ends_with("\r\n\r\nbody\n"));
+        assert!(ask("GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404"));
+        assert!(ask("POST /metrics HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 400"));
+        assert!(ask("garbage\r\n\r\n").starts_with("HTTP/1.1 400"));
+    }
+}
