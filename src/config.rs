@@ -13,6 +13,28 @@ use crate::xfrm::Iptfs;
 /// Where our own settings live.
 pub const PREFIX: &str = "plugins.kernel-fastswan.";
 
+/// What is done when a next hop has another link-layer address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextHopChange {
+    /// Write a neighbour entry for the peer, which the driver listens to; rekey if that fails.
+    Neighbour,
+    /// Rekey.
+    Rekey,
+    /// Warn.
+    Ignore,
+}
+
+impl NextHopChange {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "neighbour" => Some(Self::Neighbour),
+            "rekey" => Some(Self::Rekey),
+            "no" => Some(Self::Ignore),
+            _ => None,
+        }
+    }
+}
+
 /// All settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -41,6 +63,10 @@ pub struct Config {
     /// `rekey_pace`: how many CHILD_SAs per second charon is told to rekey after a device lost them
     /// or their route moved.
     pub rekey_pace: u32,
+    /// `next_hop_change`: how a NIC is told that the next hop has another link-layer address.
+    pub next_hop_change: NextHopChange,
+    /// `next_hop_keepalive`: seconds between two uses of each next hop, 0 = never.
+    pub next_hop_keepalive: u32,
     /// `truth_interval`: seconds within which everything installed is compared with the kernel once,
     /// 0 = never.
     pub truth_interval: u32,
@@ -62,6 +88,8 @@ impl Default for Config {
             allow_no_replay: false,
             neighbour_timeout_ms: 500,
             rekey_pace: 100,
+            next_hop_change: NextHopChange::Neighbour,
+            next_hop_keepalive: 15,
             truth_interval: 300,
             iptfs: Iptfs::default(),
         }
@@ -124,6 +152,14 @@ impl Config {
             // Bounded, since a worker of charon waits for it.
             neighbour_timeout_ms: timeout.clamp(0, 5_000) as u64,
             rekey_pace: bounded("rekey_pace", default.rekey_pace, 1, 10_000),
+            next_hop_change: match host.get_str(&format!("{PREFIX}next_hop_change")) {
+                None => default.next_hop_change,
+                Some(text) => NextHopChange::parse(&text).unwrap_or_else(|| {
+                    log::warn!("next_hop_change = {text} is none of neighbour, rekey and no");
+                    default.next_hop_change
+                }),
+            },
+            next_hop_keepalive: bounded("next_hop_keepalive", default.next_hop_keepalive, 0, 600),
             truth_interval: bounded("truth_interval", default.truth_interval, 0, 86_400),
             iptfs: Iptfs {
                 drop_time: number("iptfs.drop_time", default.iptfs.drop_time),

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Which device a unit goes to.
 //!
-//! Owns the questions that come before the decision: the route to the peer, the device behind it and
-//! its next hop. Called by `place.rs`, `sa.rs` and `policy.rs`.
+//! Owns the questions that come before the decision: the route to the peer and the device behind it,
+//! which `paths.rs` remembers. Called by `place.rs`, `sa.rs` and `policy.rs`.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use crate::error::Error;
 use crate::model::{Offload, Placement};
-use crate::nic::{Route, lookup_route, resolve_neighbour};
+use crate::nic::{Route, lookup_route_from};
 use crate::offload::{Device, Mode, Refusal};
 
 use super::Core;
@@ -68,7 +67,7 @@ impl Core {
             .collect()
         });
         !ends.into_iter().any(|(local, peer)| {
-            self.route_to(peer, Some(local), 0)
+            self.path_to(peer, Some(local), 0)
                 .is_some_and(|route| route.oif == old)
         })
     }
@@ -92,7 +91,7 @@ impl Core {
         mark: u32,
     ) -> std::result::Result<Device, Refusal> {
         let route = self
-            .route_to(peer, local, mark)
+            .path_to(peer, local, mark)
             .ok_or_else(|| Refusal::way(format!("no route to the peer {peer}")))?;
         self.device_facts(route.oif)
     }
@@ -101,11 +100,27 @@ impl Core {
     pub(super) fn route_to(&self, dst: IpAddr, src: Option<IpAddr>, mark: u32) -> Option<Route> {
         let transport = self.kernel.transport().as_ref();
         let src = src.filter(|src| !src.is_unspecified());
-        let route = lookup_route(transport, dst, src, mark);
+        let vrf = src.and_then(|src| self.vrf_of(src)).unwrap_or(0);
+        let route = lookup_route_from(transport, dst, src, mark, vrf);
         match (route, src) {
-            (Err(_), Some(_)) => lookup_route(transport, dst, None, mark).ok(),
+            (Err(_), Some(_)) => lookup_route_from(transport, dst, None, mark, vrf).ok(),
             (route, _) => route.ok(),
         }
+    }
+
+    /// The VRF that an own address belongs to. What is sent from it is routed there
+    /// (net/xfrm/xfrm_policy.c: xfrm_bundle_create takes the VRF of the flow for the outer route).
+    fn vrf_of(&self, local: IpAddr) -> Option<u32> {
+        if !self.links.any_vrf() {
+            return None;
+        }
+        let name = self.host.interface_of(local)?;
+        let link = self.links.by_name(&name)?;
+        if link.kind.as_deref() == Some("vrf") {
+            return Some(link.ifindex);
+        }
+        let master = self.links.get(link.master?)?;
+        (master.kind.as_deref() == Some("vrf")).then_some(master.ifindex)
     }
 
     /// Facts about a device, from the cache.
@@ -132,28 +147,6 @@ impl Core {
         self.links
             .get(ifindex)
             .map_or_else(|| format!("device {ifindex}"), |link| link.name)
-    }
-
-    /// Makes sure that the next hop's link-layer address is known: the NIC takes it once, when the
-    /// SA is added (mlx5e_ipsec_init_macs), and sends to nobody if it is not there.
-    pub(super) fn prepare_next_hop(&self, ifindex: u32, peer: IpAddr, local: IpAddr, mark: u32) {
-        let Some(route) = self.route_to(peer, Some(local), mark) else {
-            return;
-        };
-        let hop = route.gateway.unwrap_or(peer);
-        let wait = Duration::from_millis(self.config().neighbour_timeout_ms);
-        match resolve_neighbour(self.kernel.transport().as_ref(), ifindex, hop, wait) {
-            Ok(Some(_)) => {}
-            Ok(None) => log::warn!(
-                "next hop {hop} towards {peer} has no link-layer address on {}: the NIC cannot \
-                 send until it is resolved; check the gateway",
-                self.device_name(ifindex)
-            ),
-            Err(error) => log::warn!(
-                "unable to resolve next hop {hop} towards {peer} on {}: {error}",
-                self.device_name(ifindex)
-            ),
-        }
     }
 }
 

@@ -118,7 +118,11 @@ impl Readable for LinkWatch {
             return false;
         }
         let mut resynced = false;
-        for change in self.core.links.update() {
+        let changes = self.core.links.update();
+        if !changes.is_empty() {
+            self.core.paths.suspect_all(&self.core);
+        }
+        for change in changes {
             match change {
                 LinkChange::Up(link) if resynced => {
                     self.down(&link, "went down unseen");

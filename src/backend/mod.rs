@@ -13,6 +13,7 @@ mod fallback;
 mod honoured;
 mod links;
 mod moves;
+mod paths;
 mod place;
 mod policy;
 mod recovery;
@@ -43,6 +44,7 @@ use crate::xfrm::{Kernel, NetlinkTransport, PolicyKey, Timer, TimerFd, Transport
 use bypass::PortBypass;
 use honoured::Honoured;
 use links::LinkWatch;
+use paths::{PathWatch, Paths};
 use recovery::{Recovery, Repairs};
 use ticker::Ticker;
 use truth::Truth;
@@ -73,6 +75,7 @@ pub(crate) struct Core {
     bypass: PortBypass,
     honoured: Honoured,
     recovery: Arc<Recovery>,
+    paths: Paths,
     /// What is done later, or again and again.
     pub(crate) ticker: Arc<Ticker>,
     /// Offloaded PASS and DROP policies: few, and to be kept in front of others.
@@ -84,6 +87,7 @@ pub struct Backend {
     core: Arc<Core>,
     events: Arc<Events>,
     link_watch: Arc<LinkWatch>,
+    path_watch: Arc<PathWatch>,
     /// Kept for the ticker, which does not own its tasks.
     _repairs: Arc<Repairs>,
     _truth: Arc<Truth>,
@@ -137,15 +141,18 @@ impl Backend {
             bypass: PortBypass::default(),
             honoured: Honoured::default(),
             recovery,
+            paths: Paths::default(),
             ticker,
             shunts: Mutex::default(),
         });
         let link_watch = Arc::new(LinkWatch::new(Arc::clone(&core)));
+        let path_watch = PathWatch::new(&core)?;
         let repairs = Repairs::register(&core);
         let truth = Truth::register(&core);
-        let watched: [(RawFd, Arc<dyn Readable>, &str); 3] = [
+        let watched: [(RawFd, Arc<dyn Readable>, &str); 4] = [
             (events.fd(), events.clone(), "XFRM event socket"),
             (core.links.fd(), link_watch.clone(), "link event socket"),
+            (path_watch.fd(), path_watch.clone(), "route event socket"),
             (core.ticker.fd(), core.ticker.clone(), "timer"),
         ];
         for (number, (fd, target, what)) in watched.iter().enumerate() {
@@ -163,6 +170,7 @@ impl Backend {
             core,
             events,
             link_watch,
+            path_watch,
             _repairs: repairs,
             _truth: truth,
             stopped: AtomicBool::new(false),
@@ -177,6 +185,7 @@ impl Backend {
         }
         self.core.host.unwatch(self.events.fd());
         self.core.host.unwatch(self.core.links.fd());
+        self.core.host.unwatch(self.path_watch.fd());
         self.core.host.unwatch(self.core.ticker.fd());
         self.core.ticker.stop();
         self.link_watch.stop();
@@ -187,6 +196,8 @@ impl Backend {
             self.core.remove_all_policies();
         }
         self.core.bypass.remove_all(&self.core.kernel);
+        // The NIC used them until here.
+        self.path_watch.stop();
     }
 
     /// Reads the settings again.

@@ -147,7 +147,7 @@ impl Core {
         via_peer: bool,
     ) -> (Option<IpAddr>, String) {
         let own_table = self.config().routing_table;
-        let (gateway, interface) = match self.route_to(peer, local, 0) {
+        let (gateway, interface) = match self.path_to(peer, local, 0) {
             // A route of ours hides the one below it: charon's network half looks past it.
             Some(route) if route.table != own_table => (
                 route.gateway,

@@ -129,6 +129,13 @@ impl Links {
         self.cache().links.get(&ifindex).is_some_and(|link| link.up)
     }
 
+    /// Whether there is any VRF.
+    pub fn any_vrf(&self) -> bool {
+        let cache = self.cache();
+        let mut links = cache.links.values();
+        links.any(|link| link.kind.as_deref() == Some("vrf"))
+    }
+
     /// A device by name.
     pub fn by_name(&self, name: &str) -> Option<Link> {
         self.cache()

@@ -10,18 +10,24 @@
 //! * `features`: what ethtool and devlink say about one
 //! * `xfrmi`: XFRM interfaces: made, listed, deleted
 //! * `route`, `neighbour`: asked anew each time, never cached, never dumped
+//! * `watch`: what may have changed the answers
 #![forbid(unsafe_code)]
 
 mod features;
 mod links;
 mod neighbour;
 mod route;
+mod watch;
 pub mod xfrmi;
 
 #[cfg(test)]
 mod tests;
 
 pub use links::{Link, LinkChange, Links};
-pub use neighbour::{neighbour_is_valid, resolve_neighbour};
-pub use route::{Route, lookup_route};
+pub use neighbour::{
+    drop_neighbour, neighbour_exists, neighbour_is_valid, resolve_neighbour, use_neighbour,
+    write_neighbour,
+};
+pub use route::{Route, lookup_route, lookup_route_from};
+pub use watch::{PathChange, PathEvents};
 pub use xfrmi::Xfrmi;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The link-layer address of a next hop.
 //!
-//! Owns asking for it and making the kernel resolve it. Called by `backend/` before an SA goes to a
-//! NIC, which puts the address it finds at that moment into its own tables. Must not write an
-//! address, only ask for one.
+//! Owns asking for it, making the kernel resolve it, and writing an entry. Called by `backend/` before
+//! an SA goes to a NIC, which puts the address it finds at that moment into its own tables, and when
+//! that address changes. Must not decide whose entries may be written.
 #![forbid(unsafe_code)]
 
 use std::net::IpAddr;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::KernelError;
 use crate::model::family_of;
+use crate::xfrm::consts::NLMSG_HDRLEN;
 use crate::xfrm::request::{Reply, Request, ip_octets, u16_at};
 use crate::xfrm::{Protocol, Transport};
 
@@ -65,6 +66,56 @@ pub fn resolve_neighbour(
         thread::sleep(pause.min(left));
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// Whether there is an entry, in whatever state.
+pub fn neighbour_exists(
+    transport: &dyn Transport,
+    ifindex: u32,
+    ip: IpAddr,
+) -> Result<bool, KernelError> {
+    let request = message("RTM_GETNEIGH", libc::RTM_GETNEIGH, 0, ifindex, 0, ip);
+    match transport.get(Protocol::Route, &request) {
+        Ok(_) => Ok(true),
+        Err(error) if error.errno == libc::ENOENT => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Uses an entry as a packet would, so that the kernel confirms it if it is old.
+pub fn use_neighbour(
+    transport: &dyn Transport,
+    ifindex: u32,
+    hop: IpAddr,
+) -> Result<(), KernelError> {
+    transport.ack(Protocol::Route, &probe(ifindex, hop))
+}
+
+/// Writes a permanent entry, or another address into it.
+pub fn write_neighbour(
+    transport: &dyn Transport,
+    ifindex: u32,
+    ip: IpAddr,
+    address: [u8; 6],
+) -> Result<(), KernelError> {
+    let flags = (libc::NLM_F_CREATE | libc::NLM_F_REPLACE) as u16;
+    let mut request = message("RTM_NEWNEIGH", libc::RTM_NEWNEIGH, flags, ifindex, 0, ip);
+    request.patch(
+        NLMSG_HDRLEN + NDMSG_STATE,
+        &libc::NUD_PERMANENT.to_ne_bytes(),
+    );
+    request.attribute(libc::NDA_LLADDR, &address);
+    transport.ack(Protocol::Route, &request)
+}
+
+/// Removes an entry.
+pub fn drop_neighbour(
+    transport: &dyn Transport,
+    ifindex: u32,
+    ip: IpAddr,
+) -> Result<(), KernelError> {
+    let request = message("RTM_DELNEIGH", libc::RTM_DELNEIGH, 0, ifindex, 0, ip);
+    transport.ack(Protocol::Route, &request)
 }
 
 /// What the neighbour table has.

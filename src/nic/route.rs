@@ -46,19 +46,32 @@ pub fn lookup_route(
     src: Option<IpAddr>,
     mark: u32,
 ) -> Result<Route, KernelError> {
-    let reply = transport.get(Protocol::Route, &request(dst, src, mark, RTM_F_FIB_MATCH))?;
+    lookup_route_from(transport, dst, src, mark, 0)
+}
+
+/// As [`lookup_route`]; with `oif` not 0 the route must lead through that device, or belong to that
+/// VRF.
+pub fn lookup_route_from(
+    transport: &dyn Transport,
+    dst: IpAddr,
+    src: Option<IpAddr>,
+    mark: u32,
+    oif: u32,
+) -> Result<Route, KernelError> {
+    let ask = |flags| transport.get(Protocol::Route, &request(dst, src, (mark, oif), flags));
+    let reply = ask(RTM_F_FIB_MATCH)?;
     match decode(&reply, dst)? {
         Some(route) => Ok(route),
         // Several next hops: the matching entry lists them all, so the kernel is asked which one
         // it takes.
         None => {
-            let reply = transport.get(Protocol::Route, &request(dst, src, mark, 0))?;
+            let reply = ask(0)?;
             decode(&reply, dst)?.ok_or_else(|| refuse(libc::ENETUNREACH, "route without a device"))
         }
     }
 }
 
-fn request(dst: IpAddr, src: Option<IpAddr>, mark: u32, flags: u32) -> Request {
+fn request(dst: IpAddr, src: Option<IpAddr>, (mark, oif): (u32, u32), flags: u32) -> Request {
     let bits = |ip: IpAddr| if ip.is_ipv4() { 32 } else { 128 };
     let mut request = Request::new(NAME, libc::RTM_GETROUTE, 0);
     // Family, lengths of destination and source, TOS; table, protocol, scope, type; flags.
@@ -75,6 +88,9 @@ fn request(dst: IpAddr, src: Option<IpAddr>, mark: u32, flags: u32) -> Request {
     }
     if mark != 0 {
         request.attribute_u32(libc::RTA_MARK, mark);
+    }
+    if oif != 0 {
+        request.attribute_u32(libc::RTA_OIF, oif);
     }
     request
 }

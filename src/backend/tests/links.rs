@@ -24,7 +24,7 @@ impl Gateway {
     }
 
     /// The route to the packet peer leads through another NIC.
-    fn route_to_other_nic(&self, other: FakeLink) {
+    pub(super) fn route_to_other_nic(&self, other: FakeLink) {
         let ifindex = other.ifindex;
         self.kernel.put_link(other);
         self.kernel.clear_routes();
@@ -39,7 +39,7 @@ impl Gateway {
     }
 }
 
-fn nic9(name: &str) -> FakeLink {
+pub(super) fn nic9(name: &str) -> FakeLink {
     FakeLink {
         ifindex: 9,
         name: name.into(),
@@ -50,14 +50,14 @@ fn nic9(name: &str) -> FakeLink {
     }
 }
 
-fn rekeyed(child: &Child) -> Child {
+pub(super) fn rekeyed(child: &Child) -> Child {
     Child {
         spi: child.spi + 0x1000,
         ..child.clone()
     }
 }
 
-fn trap() -> Child {
+pub(super) fn trap() -> Child {
     Child {
         class: PriorityClass::Routed,
         ..Child::new(PACKET_PEER, Offload::Packet)

@@ -7,6 +7,7 @@ mod fallback;
 mod links;
 mod moves;
 mod parallel;
+mod paths;
 mod policies;
 mod routes;
 mod sas;
@@ -37,6 +38,7 @@ const PLAIN_PEER: &str = "203.0.113.2";
 #[derive(Default)]
 pub(super) struct FakeHost {
     settings: Mutex<HashMap<String, i64>>,
+    texts: Mutex<HashMap<String, String>>,
     watched: Mutex<HashMap<RawFd, Weak<dyn Readable>>>,
     acquires: Mutex<Vec<Acquire>>,
     expires: Mutex<Vec<(Spi, bool)>>,
@@ -72,8 +74,8 @@ impl Host for FakeHost {
     fn get_int(&self, key: &str, fallback: i64) -> i64 {
         *self.settings.lock().unwrap().get(key).unwrap_or(&fallback)
     }
-    fn get_str(&self, _key: &str) -> Option<String> {
-        None
+    fn get_str(&self, key: &str) -> Option<String> {
+        self.texts.lock().unwrap().get(key).cloned()
     }
     fn acquire(&self, acquire: &Acquire) {
         self.acquires.lock().unwrap().push(acquire.clone());
@@ -144,14 +146,18 @@ impl Gateway {
     }
 
     fn with_settings(settings: &[(&str, i64)]) -> Self {
-        Self::make(settings, Knobs::default())
+        Self::make(settings, &[], Knobs::default())
     }
 
     fn with_knobs(knobs: Knobs) -> Self {
-        Self::make(&[], knobs)
+        Self::make(&[], &[], knobs)
     }
 
-    fn make(settings: &[(&str, i64)], knobs: Knobs) -> Self {
+    fn with_texts(settings: &[(&str, i64)], texts: &[(&str, &str)]) -> Self {
+        Self::make(settings, texts, Knobs::default())
+    }
+
+    fn make(settings: &[(&str, i64)], texts: &[(&str, &str)], knobs: Knobs) -> Self {
         let kernel = FakeKernel::new();
         kernel.set_knobs(knobs);
         let link = |ifindex, name: &str, esp_offload, packet_offload| FakeLink {
@@ -180,6 +186,10 @@ impl Gateway {
         let host = Arc::new(FakeHost::default());
         for (key, value) in settings {
             host.set(key, *value);
+        }
+        for (key, value) in texts {
+            let mut texts = host.texts.lock().unwrap();
+            texts.insert((*key).into(), (*value).into());
         }
         let timer = Arc::new(FakeTimer::default());
         let backend = Backend::with_parts(host.clone(), "6.0.1", kernel.clone(), timer.clone())

@@ -13,7 +13,10 @@ use netlink_packet_route::route::{
 };
 
 use super::super::neighbour::{self, Entry};
-use super::super::{Route, lookup_route, resolve_neighbour, route};
+use super::super::{
+    Route, drop_neighbour, lookup_route, neighbour_exists, resolve_neighbour, route,
+    write_neighbour,
+};
 use super::*;
 use crate::error::KernelError;
 
@@ -292,4 +295,85 @@ fn neighbour_states_are_told_apart() {
         entry(NeighbourState::Reachable, Some(vec![1; 20])),
         Entry::Valid(None)
     );
+}
+
+#[test]
+fn changes_of_ways_are_read() {
+    use super::super::watch::{PathChange, decode};
+    let read = |kind: u16, payload: &[u8]| decode(&Reply::new(kind, payload));
+    let mut route = RouteMessage::default();
+    route.header.address_family = AddressFamily::Inet;
+    route.header.destination_prefix_length = 24;
+    route.attributes = vec![RouteAttribute::Destination(RouteAddress::Inet(
+        "198.51.100.0".parse().unwrap(),
+    ))];
+    let net = Some(PathChange::Routes(prefix("198.51.100.0/24")));
+    assert_eq!(read(libc::RTM_NEWROUTE, &emit(&route)), net);
+    assert_eq!(read(libc::RTM_DELROUTE, &emit(&route)), net);
+    route.header.flags = RouteFlags::Cloned;
+    assert_eq!(read(libc::RTM_NEWROUTE, &emit(&route)), None, "no route");
+    let mut default = RouteMessage::default();
+    default.header.address_family = AddressFamily::Inet6;
+    assert_eq!(
+        read(libc::RTM_NEWROUTE, &emit(&default)),
+        Some(PathChange::Routes(prefix("::/0")))
+    );
+    for kind in [
+        libc::RTM_NEWRULE,
+        libc::RTM_DELRULE,
+        libc::RTM_NEWADDR,
+        libc::RTM_DELADDR,
+        104,
+        105,
+    ] {
+        assert_eq!(read(kind, &[]), Some(PathChange::Everything));
+    }
+    assert_eq!(read(libc::RTM_NEWLINK, &[]), None);
+    let mut neighbour = NeighbourMessage::default();
+    neighbour.header.family = AddressFamily::Inet;
+    neighbour.header.ifindex = 4;
+    neighbour.header.state = NeighbourState::Stale;
+    neighbour.attributes = vec![
+        NeighbourAttribute::Destination(NeighbourAddress::Inet("192.0.2.254".parse().unwrap())),
+        NeighbourAttribute::LinkLayerAddress(MAC.to_vec()),
+    ];
+    let change = |address| {
+        Some(PathChange::Neighbour {
+            ifindex: 4,
+            ip: ip("192.0.2.254"),
+            address,
+        })
+    };
+    let message = emit(&neighbour);
+    assert_eq!(read(libc::RTM_NEWNEIGH, &message), change(Some(MAC)));
+    assert_eq!(read(libc::RTM_DELNEIGH, &message), change(None));
+    neighbour.header.state = NeighbourState::Failed;
+    assert_eq!(read(libc::RTM_NEWNEIGH, &emit(&neighbour)), change(None));
+}
+
+#[test]
+fn an_entry_is_written_and_removed_as_the_crate_would() {
+    let fake = FakeKernel::new();
+    fake.put_link(nic(4));
+    let peer = ip("198.51.100.9");
+    assert_eq!(neighbour_exists(&*fake, 4, peer), Ok(false));
+    fake.clear_requests();
+    write_neighbour(&*fake, 4, peer, MAC).unwrap();
+    let requests = fake.requests();
+    let RouteNetlinkMessage::NewNeighbour(message) = decode_request(&requests[0]) else {
+        panic!("no RTM_NEWNEIGH");
+    };
+    let mut expected = NeighbourMessage::default();
+    expected.header.family = AddressFamily::Inet;
+    expected.header.ifindex = 4;
+    expected.header.state = NeighbourState::Permanent;
+    expected.attributes = vec![
+        NeighbourAttribute::Destination(NeighbourAddress::Inet("198.51.100.9".parse().unwrap())),
+        NeighbourAttribute::LinkLayerAddress(MAC.to_vec()),
+    ];
+    assert_eq!(message, expected);
+    assert_eq!(neighbour_exists(&*fake, 4, peer), Ok(true));
+    drop_neighbour(&*fake, 4, peer).unwrap();
+    let error = drop_neighbour(&*fake, 4, peer).unwrap_err();
+    assert_eq!(error.errno, libc::ENOENT);
 }

@@ -15,7 +15,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 
 use super::links::decode_link;
 use super::neighbour::{self, Entry};
-use super::{Link, features, lookup_route, resolve_neighbour, route};
+use super::{Link, features, lookup_route, resolve_neighbour, route, watch};
 use crate::model::Prefix;
 use crate::xfrm::fake::{FakeKernel, FakeLink, FakeRoute, Recorded};
 use crate::xfrm::{Protocol, Reply, Transport};
@@ -107,6 +107,16 @@ fn garbage_is_harmless() {
     assert_eq!(messages.len(), 4);
     let feed = |kind: u16, payload: &[u8]| {
         let reply = Reply::new(kind, payload);
+        // It takes many types, and the same bytes as another decoder.
+        let _ = watch::decode(&reply);
+        for kind in [
+            libc::RTM_NEWROUTE,
+            libc::RTM_DELNEIGH,
+            libc::RTM_NEWADDR,
+            104,
+        ] {
+            let _ = watch::decode(&Reply::new(kind, payload));
+        }
         let understood = [
             decode_link(&reply).is_some(),
             features::decode(&reply)

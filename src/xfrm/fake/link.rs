@@ -56,6 +56,8 @@ pub struct FakeRoute {
     pub kind: u8,
     /// Mark a packet must carry, 0 = any.
     pub mark: u32,
+    /// VRF it belongs to, 0 = none.
+    pub vrf: u32,
 }
 
 impl FakeRoute {
@@ -68,6 +70,7 @@ impl FakeRoute {
             table: 254,
             kind: libc::RTN_UNICAST,
             mark: 0,
+            vrf: 0,
         }
     }
 }
@@ -132,25 +135,43 @@ impl FakeKernel {
         true
     }
 
-    /// Adds a route.
+    /// Adds a route and reports that.
     pub fn put_route(&self, route: FakeRoute) {
-        self.state().routes.push(route);
+        let mut state = self.state();
+        state.report_route(libc::RTM_NEWROUTE, &route);
+        state.routes.push(route);
     }
 
-    /// Removes all routes.
+    /// Removes all routes and reports that.
     pub fn clear_routes(&self) {
-        self.state().routes.clear();
+        let mut state = self.state();
+        for route in std::mem::take(&mut state.routes) {
+            state.report_route(libc::RTM_DELROUTE, &route);
+        }
+    }
+
+    /// What the neighbour table says about an address: its link-layer address and state.
+    pub fn neighbour(&self, ifindex: u32, ip: IpAddr) -> Option<([u8; 6], u16)> {
+        let state = self.state();
+        let neighbour = state.neighbours.get(&(ifindex, ip))?;
+        (neighbour.state != libc::NUD_NONE).then_some((neighbour.address, neighbour.state))
     }
 
     /// Puts a resolved entry into the neighbour table.
     pub fn put_neighbour(&self, ifindex: u32, ip: IpAddr, address: [u8; 6]) {
-        self.state().neighbours.insert(
-            (ifindex, ip),
-            Neighbour {
-                address,
-                state: libc::NUD_REACHABLE,
-                silent: 0,
-            },
+        let mut state = self.state();
+        let neighbour = Neighbour {
+            address,
+            state: libc::NUD_REACHABLE,
+            silent: 0,
+        };
+        let message = neighbour_message(&(ifindex, ip), &neighbour);
+        state.neighbours.insert((ifindex, ip), neighbour);
+        state.emit(
+            Protocol::Route,
+            libc::RTNLGRP_NEIGH,
+            libc::RTM_NEWNEIGH,
+            message.payload(),
         );
     }
 
@@ -240,7 +261,42 @@ fn features_message(link: &FakeLink) -> Reply {
     Reply::new(ETHTOOL, message.payload())
 }
 
+fn neighbour_message(key: &(u32, IpAddr), neighbour: &Neighbour) -> Request {
+    let mut message = Request::new("", libc::RTM_NEWNEIGH, 0);
+    message.put(&[family_of(key.1) as u8, 0, 0, 0]);
+    message.put_u32(key.0);
+    message.put_u16(neighbour.state);
+    message.put(&[0, libc::RTN_UNICAST]);
+    let (octets, len) = ip_octets(key.1);
+    message.attribute(libc::NDA_DST, &octets[..len]);
+    if neighbour.state & (libc::NUD_REACHABLE | libc::NUD_PERMANENT) != 0 {
+        message.attribute(libc::NDA_LLADDR, &neighbour.address);
+    }
+    message
+}
+
 impl State {
+    fn report_route(&mut self, kind: u16, route: &FakeRoute) {
+        let mut message = Request::new("", kind, 0);
+        let v4 = route.dst.first().is_ipv4();
+        let family = family_of(route.dst.first());
+        message.put(&[family as u8, route.dst.len(), 0, 0]);
+        message.put(&[route.table.min(252) as u8, 0, 0, route.kind]);
+        message.put_u32(0);
+        message.attribute_u32(libc::RTA_TABLE, route.table);
+        // The kernel leaves the destination of a default route out.
+        if !route.dst.is_empty() {
+            let (octets, len) = ip_octets(route.dst.first());
+            message.attribute(libc::RTA_DST, &octets[..len]);
+        }
+        let group = if v4 {
+            libc::RTNLGRP_IPV4_ROUTE
+        } else {
+            libc::RTNLGRP_IPV6_ROUTE
+        };
+        self.emit(Protocol::Route, group, kind, message.payload());
+    }
+
     fn flush_device(&mut self, ifindex: u32) {
         self.sad.flush_device(ifindex);
         self.spd.flush_device(ifindex);
@@ -289,18 +345,35 @@ impl State {
             libc::RTM_GETNEIGH if !request.dump => self.neighbour(payload).map(|reply| vec![reply]),
             libc::RTM_NEWNEIGH => {
                 let key = neighbour_key(payload).ok_or_else(bad)?;
-                if u8_at(payload, 10) != Some(libc::NTF_USE) {
+                let written = Attributes::behind(payload, 12)
+                    .value_of(libc::NDA_LLADDR)
+                    .and_then(|value| value.try_into().ok());
+                if u8_at(payload, 10) != Some(libc::NTF_USE) && written.is_none() {
                     return Err(bad());
                 }
                 if !self.links.contains_key(&key.0) {
                     return Err(Refusal::silent(libc::ENODEV));
                 }
-                if let Some(neighbour) = self.neighbours.get_mut(&key)
+                if let Some(address) = written {
+                    let neighbour = Neighbour {
+                        address,
+                        state: libc::NUD_PERMANENT,
+                        silent: 0,
+                    };
+                    self.neighbours.insert(key, neighbour);
+                } else if let Some(neighbour) = self.neighbours.get_mut(&key)
                     && neighbour.state == libc::NUD_NONE
                 {
                     neighbour.state = libc::NUD_INCOMPLETE;
                 }
                 Ok(Vec::new())
+            }
+            libc::RTM_DELNEIGH => {
+                let key = neighbour_key(payload).ok_or_else(bad)?;
+                match self.neighbours.remove(&key) {
+                    Some(_) => Ok(Vec::new()),
+                    None => Err(Refusal::silent(libc::ENOENT)),
+                }
             }
             _ => Err(Refusal::silent(libc::EOPNOTSUPP)),
         }
@@ -361,15 +434,17 @@ impl State {
             .value_of(libc::RTA_DST)
             .and_then(|value| ip_at(value, 0, family))
             .ok_or_else(bad)?;
-        let mark = attributes
-            .value_of(libc::RTA_MARK)
-            .and_then(|value| u32_at(value, 0))
-            .unwrap_or(0);
+        let number = |kind| {
+            let value = attributes.clone().value_of(kind);
+            value.and_then(|value| u32_at(value, 0)).unwrap_or(0)
+        };
+        let (mark, vrf) = (number(libc::RTA_MARK), number(libc::RTA_OIF));
         let route = self
             .routes
             .iter()
             .filter(|route| route.dst.contains(dst))
             .filter(|route| route.mark == 0 || route.mark == mark)
+            .filter(|route| route.vrf == vrf)
             .max_by_key(|route| (route.mark != 0, route.dst.len()))
             .ok_or(Refusal::silent(libc::ENETUNREACH))?;
         let mut message = Request::new("", libc::RTM_NEWROUTE, 0);
@@ -437,16 +512,7 @@ impl State {
             }
             neighbour.silent = neighbour.silent.saturating_sub(1);
         }
-        let mut message = Request::new("", libc::RTM_NEWNEIGH, 0);
-        message.put(&[family_of(key.1) as u8, 0, 0, 0]);
-        message.put_u32(key.0);
-        message.put_u16(neighbour.state);
-        message.put(&[0, libc::RTN_UNICAST]);
-        let (octets, len) = ip_octets(key.1);
-        message.attribute(libc::NDA_DST, &octets[..len]);
-        if neighbour.state == libc::NUD_REACHABLE {
-            message.attribute(libc::NDA_LLADDR, &neighbour.address);
-        }
+        let message = neighbour_message(&key, neighbour);
         Ok(Reply::new(libc::RTM_NEWNEIGH, message.payload()))
     }
 

@@ -211,6 +211,15 @@ impl FakeKernel {
         self.state().emit(protocol, group, kind, payload);
     }
 
+    /// Throws away what was sent to subscribers and not read yet.
+    pub fn drop_events(&self) {
+        for subscriber in &self.state().subscribers {
+            if let Some(queue) = subscriber.queue.upgrade() {
+                while queue.pop().is_some() {}
+            }
+        }
+    }
+
     /// Tells all subscribers of a protocol that messages were lost.
     pub fn overrun(&self, protocol: Protocol) {
         for subscriber in self
