@@ -3,6 +3,12 @@
 # the runner call it. It must not know topology or device.
 
 PLUGINDIR=/usr/lib/ipsec/plugins
+# No scenario needs them, and they take seconds to load on a translated CPU. A scenario's strongswan.conf may load one.
+UNUSED_PLUGINS="
+test-vectors pkcs11 tpm ldap curl openssl gcrypt stroke tnc-tnccs eap-aka eap-gtc eap-identity eap-md5
+eap-mschapv2 eap-radius eap-tls eap-tnc eap-ttls xauth-eap xauth-generic xauth-pam addrblock af-alg agent attr
+certexpire connmark counters dnskey error-notify fips-prf lookip pgp pkcs7 pkcs12 rc2 resolve sshkey unity
+"
 # "HOST" of every charon that was started and not yet stopped.
 RUNNING=""
 # Every host on which this scenario ever started one.
@@ -31,17 +37,7 @@ write_strongswan_conf() {
 			load_modular = yes
 			plugins {
 				include /etc/strongswan.d/charon/*.conf
-				# No scenario needs them, and they take seconds to load on a translated CPU.
-				test-vectors { load = no }
-				pkcs11 { load = no }
-				tpm { load = no }
-				ldap { load = no }
-				curl { load = no }
-				openssl { load = no }
-				gcrypt { load = no }
-				eap-tnc { load = no }
-				tnc-tnccs { load = no }
-				stroke { load = no }
+				$(for plugin in $UNUSED_PLUGINS; do echo "$plugin { load = no }"; done)
 			}
 			filelog {
 				lab {
@@ -58,7 +54,7 @@ write_strongswan_conf() {
 		}
 	CONF
 	local plugins=nonce
-	[ ! -e "$dir/swanctl" ] || plugins="nonce pem pkcs1 pkcs8 x509 pubkey curve25519 sha1 sha2 sha3 random"
+	[ ! -e "$dir/swanctl" ] || plugins="nonce pem pkcs1 pkcs8 x509 pubkey curve25519 sha1 sha2 random"
 	printf 'swanctl {\n\tload = %s\n}\n' "$plugins" >>"$dir/strongswan.conf"
 	[ ! -e "$fragment" ] || echo "include $fragment" >>"$dir/strongswan.conf"
 }
@@ -102,6 +98,8 @@ start() {
 load_quietly() {
 	local file=$SCENARIO_DIR/hosts/$1/swanctl.conf
 	[ -e "$file" ] || return 0
+	# swanctl looks for certificates and keys beside its file.
+	[ ! -e "$RUN/$1/swanctl" ] || { cp "$file" "$RUN/$1/swanctl/" && file=$RUN/$1/swanctl/swanctl.conf; }
 	# The socket is there a moment before somebody listens on it.
 	until_true 3 sw_logged "$1" load.txt --load-all --noprompt --file "$file"
 	echo $? >"$RUN/$1/load"
@@ -123,7 +121,8 @@ charon_pid() { cat "$RUN/$1/run/charon.pid" 2>/dev/null; }
 sw() {
 	local host=$1 command=$2
 	shift 2
-	STRONGSWAN_CONF=$RUN/$host/strongswan.conf SWANCTL_DIR=$RUN/$host/swanctl swanctl "$command" --uri "unix://$RUN/$host/run/charon.vici" "$@"
+	STRONGSWAN_CONF=$RUN/$host/strongswan.conf SWANCTL_DIR=$RUN/$host/swanctl \
+		swanctl "$command" --uri "unix://$RUN/$host/run/charon.vici" "$@"
 }
 
 # sw_logged HOST FILE ARGUMENTS...: the same, what it says kept in a file of the host.
@@ -133,8 +132,12 @@ sw_logged() {
 	sw "$host" "$@" >"$RUN/$host/$file" 2>&1
 }
 
-# initiate HOST CHILD: expects it to come up.
-initiate() { check "$1 brings up $2" sw "$1" --initiate --child "$2" --timeout 20; }
+# initiate HOST CHILD: expects it to come up; fails if it does not, so that a scenario may end there.
+initiate() {
+	local before=$FAILURES
+	check "$1 brings up $2" sw "$1" --initiate --child "$2" --timeout 20
+	[ "$FAILURES" = "$before" ]
+}
 
 # sa HOST TEXT REGEX: an IKE_SA with its CHILD_SAs, as one line of list-sas --raw, matches.
 sa() { expect "$1: $2" "$3" sw "$1" --list-sas --raw; }

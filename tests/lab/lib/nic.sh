@@ -90,7 +90,11 @@ nic_begin() {
 capture_start() {
 	local promiscuous=-p
 	[ "$WIRE" != lan ] || promiscuous=
-	on "$1" tcpdump -i "$2" -Q "$4" -n $promiscuous -U -B 16384 -s 200 -w "$OUT/$3.pcap" >"$OUT/$3.txt" 2>&1 &
+	# exec: the process that is remembered must be tcpdump itself, not a shell that waits for it.
+	(
+		exec nsenter --net=/run/netns/"$1" \
+			tcpdump -i "$2" -Q "$4" -n $promiscuous -U -B 16384 -s 200 -w "$OUT/$3.pcap" >"$OUT/$3.txt" 2>&1
+	) &
 	CAPTURES="$CAPTURES $!"
 	until_true 10 grep -q 'listening on' "$OUT/$3.txt" || bad "tcpdump does not start on $2 of $1"
 }
@@ -99,8 +103,15 @@ capture_stop() {
 	[ -n "$CAPTURES" ] || return 0
 	sleep 0.2
 	kill -TERM $CAPTURES 2>/dev/null
+	# On a device without traffic tcpdump does not notice; what it has seen is in its file already.
+	until_true 1 captures_gone || kill -KILL $CAPTURES 2>/dev/null
 	wait $CAPTURES 2>/dev/null
 	CAPTURES=
+}
+
+captures_gone() {
+	local one
+	for one in $CAPTURES; do ! kill -0 "$one" 2>/dev/null || return 1; done
 }
 
 # wire [FILTER]: what the wire carried so far.

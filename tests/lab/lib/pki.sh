@@ -11,7 +11,7 @@ pki_run() { STRONGSWAN_CONF=$PKI/strongswan.conf pki "$@"; }
 certificates() {
 	local host dir
 	mkdir -p "$PKI"
-	printf 'pki {\n\tload = random drbg nonce pem pkcs1 pkcs8 x509 pubkey curve25519 sha1 sha2 sha3 hmac\n}\n' \
+	printf 'pki {\n\tload = random drbg nonce pem pkcs1 pkcs8 x509 pubkey curve25519 sha1 sha2 hmac\n}\n' \
 		>"$PKI/strongswan.conf"
 	pki_run --gen --type ed25519 >"$PKI/ca.key" &&
 		pki_run --self --type ed25519 --in "$PKI/ca.key" --dn "O=lab, CN=authority" --ca --lifetime 30 >"$PKI/ca.crt" ||

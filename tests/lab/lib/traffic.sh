@@ -73,7 +73,7 @@ tcp_through() {
 
 # serve HOST PORT: answers a TCP connection with the host's name.
 serve() {
-	on "$1" socat "TCP4-LISTEN:$2,reuseaddr,fork" "SYSTEM:echo $1" >/dev/null 2>&1 &
+	(exec nsenter --net=/run/netns/"$1" socat "TCP4-LISTEN:$2,reuseaddr,fork" "SYSTEM:echo $1" >/dev/null 2>&1) &
 	SERVERS="$SERVERS $!"
 	until_true 5 serving "$1" "$2" || bad "nothing listens on port $2 of $1"
 }
