@@ -6,9 +6,9 @@
 use crate::{kernels::Series, lab::Plugin, roots::Release, scenarios::Scenario};
 
 /// Seconds of a boot: what one more machine costs.
-const BOOT: u64 = 15;
+const BOOT: u64 = 30;
 /// A group this short stays whole: a second boot would cost more than it saves.
-const WHOLE: u64 = 6 * BOOT;
+const WHOLE: u64 = 20 * BOOT;
 
 /// Scenarios that can share a boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,10 +97,10 @@ mod tests {
 
     #[test]
     fn long_groups_are_halved_and_nothing_is_lost() {
-        let all = [30, 10, 50, 20, 40, 10, 60, 20, 5, 15];
+        let all = [120, 40, 200, 80, 160, 40, 240, 80, 20, 60];
         let [first, second] = split(vec![group(Release::Trixie, &all)], [0, 0]);
         assert_eq!(seconds(&first) + seconds(&second), all.iter().sum::<u64>());
-        assert!(seconds(&first).abs_diff(seconds(&second)) <= 20);
+        assert!(seconds(&first).abs_diff(seconds(&second)) <= 80);
         let mut names: Vec<String> = first
             .iter()
             .chain(&second)
@@ -114,10 +114,10 @@ mod tests {
     #[test]
     fn short_groups_stay_whole_and_what_a_lane_has_counts() {
         let groups = vec![
-            group(Release::Trixie, &[40, 40, 40, 40]),
-            group(Release::Sid, &[10, 20]),
+            group(Release::Trixie, &[160, 160, 160, 160]),
+            group(Release::Sid, &[40, 80]),
         ];
-        let [first, second] = split(groups, [200, 0]);
+        let [first, second] = split(groups, [400, 0]);
         assert!(first.iter().all(|group| group.scenarios.len() < 4));
         assert_eq!(
             second

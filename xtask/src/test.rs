@@ -41,7 +41,7 @@ const SMOKE: &[&str] = &[
 ];
 
 /// Seconds of the virtual NIC's own checks on one kernel, for the split over the lanes.
-const RAW_CHECKS: u64 = 120;
+const RAW_CHECKS: u64 = 200;
 
 /// The set whose comparison `--lab` prints.
 const PARITY: &str = "parity";
@@ -104,6 +104,17 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, selection: &Selection) -> Result<E
     }
     if selection.wants("dist") {
         rows.push(timed("dist", || builds(repo, cache)));
+    }
+    let candidates: Vec<String> = scenarios::select(repo, &[], None)?
+        .into_iter()
+        .filter(|scenario| scenario.set == scenarios::CANDIDATE)
+        .map(|scenario| scenario.name)
+        .collect();
+    if !candidates.is_empty() {
+        println!(
+            "not run, since not yet seen to pass with both plugins: {}",
+            candidates.join(" ")
+        );
     }
     let lanes = lab_jobs(repo, cache, selection)?;
     let work = |lane: Vec<Job<'_>>| -> Vec<Row> {
@@ -173,6 +184,7 @@ fn lab_jobs<'a>(
 fn groups(repo: &Repo, selection: &Selection) -> Result<Vec<Group>> {
     let wanted: Vec<_> = scenarios::select(repo, &[], None)?
         .into_iter()
+        .filter(|scenario| scenario.set != scenarios::CANDIDATE)
         .filter(|scenario| selection.wants(&scenario.name))
         .collect();
     let mut groups = Vec::new();
