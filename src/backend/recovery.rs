@@ -42,6 +42,8 @@ const POLICIES: usize = 64;
 const SOFT: u32 = 5;
 /// All expiries after which an SA is left alone; what it protected stays blocked.
 const ALL: u32 = SOFT + 3;
+/// Time in which charon deletes an SA that expired: as long as it repeats a request.
+const CLOSING: Duration = Duration::from_secs(180);
 /// Pause between two complaints about one that was left alone.
 const ABANDONED: Duration = Duration::from_secs(3600);
 /// Pause before the second expiry; it doubles with each up to the longest.
@@ -81,6 +83,8 @@ struct State {
     /// All SAs are suspect, and why.
     all_sas: Option<&'static str>,
     policies: HashSet<PolicyKey>,
+    /// SAs that expired, and until when charon is given time to delete them.
+    expired: HashMap<SaKey, Duration>,
     /// All policies are suspect, and why.
     all_policies: Option<&'static str>,
     pending: HashMap<SaKey, Pending>,
@@ -211,6 +215,14 @@ impl Recovery {
                 .is_some_and(|pending| pending.cause == Cause::Gone)
     }
 
+    /// Whether charon is closing an SA because it expired.
+    fn is_closing(&self, key: &SaKey) -> bool {
+        let now = self.ticker.now();
+        let mut state = self.lock();
+        state.expired.retain(|_, until| *until > now);
+        state.expired.contains_key(key)
+    }
+
     /// Number of outbound SAs that charon has to replace.
     pub(super) fn count(&self) -> usize {
         let state = self.lock();
@@ -278,6 +290,14 @@ impl Repair for Recovery {
         if self.sad.get(key).is_some() {
             self.suspect([*key]);
         }
+    }
+
+    fn sa_expired(&self, key: &SaKey) {
+        if self.sad.get(key).is_none() {
+            return;
+        }
+        let until = self.ticker.now() + CLOSING;
+        self.lock().expired.insert(*key, until);
     }
 
     fn policy_deleted(&self, key: &PolicyKey) {
@@ -391,6 +411,7 @@ impl Core {
                 continue;
             }
             match found {
+                None if self.recovery.is_closing(&key) => {}
                 None => missing.gone.push(record),
                 // In crypto mode the kernel may have put it into software, which was said then.
                 Some(placement)

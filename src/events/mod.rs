@@ -33,6 +33,8 @@ pub trait Repair: Send + Sync {
     fn sa_deleted(&self, key: &SaKey);
     /// A policy was deleted.
     fn policy_deleted(&self, key: &PolicyKey);
+    /// An SA reached a hard limit and is gone; charon closes its CHILD_SA.
+    fn sa_expired(&self, key: &SaKey);
     /// All SAs of some protocol were deleted.
     fn sas_flushed(&self);
     /// All policies were deleted.
@@ -128,6 +130,9 @@ impl Events {
                 key.spi,
                 key.dst
             );
+            if hard {
+                self.repair.sa_expired(key);
+            }
             self.host.expire(key.proto, key.spi, key.dst, hard);
         }
     }

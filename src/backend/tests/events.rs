@@ -79,3 +79,26 @@ fn a_new_mapping_reaches_charon() {
     gateway.host.pump();
     assert_eq!(*gateway.host.mappings.lock().unwrap(), [moved]);
 }
+
+#[test]
+fn what_expired_is_charons_to_close_and_not_missed() {
+    let gateway = Gateway::with_settings(&[("plugins.kernel-fastswan.truth_interval", 10)]);
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    let key = child.sa_id(false).key();
+    assert!(gateway.kernel.expire(&key, true));
+    gateway.kernel.remove_sa(&key);
+    gateway.host.pump();
+    let second = Duration::from_secs(1);
+    for _ in 0..60 {
+        gateway.advance(second);
+    }
+    assert_eq!(gateway.host.take_expires(), [(Spi(0x1000), true)]);
+    // One that charon did not close for long is taken up.
+    for _ in 0..200 {
+        gateway.advance(second);
+    }
+    assert!(!gateway.host.take_expires().is_empty());
+    gateway.delete_child(&child);
+    gateway.assert_empty();
+}

@@ -520,3 +520,66 @@ fn a_rekey_follows_the_route() {
         (vec![Placement::Packet(9); 2], vec![Some(9); 2])
     );
 }
+
+/// Whatever the moment of a flap: each CHILD_SA that charon believes in works, or charon was told.
+#[test]
+fn flaps_while_many_threads_work_leave_no_dead_child_unnoticed() {
+    let gateway = Gateway::new();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let relaxed = std::sync::atomic::Ordering::Relaxed;
+    let installed: Mutex<Vec<Child>> = Mutex::default();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..8u8)
+            .map(|worker| {
+                let (gateway, installed) = (&gateway, &installed);
+                scope.spawn(move || {
+                    for round in 0..12u8 {
+                        let number = 3 + worker * 12 + round;
+                        let child = Child::number(PACKET_PEER, Offload::Packet, number);
+                        match gateway.add_child(&child) {
+                            Ok(()) if round % 3 != 0 => installed.lock().unwrap().push(child),
+                            // What charon does with a CHILD_SA that failed or is closed.
+                            _ => gateway.delete_child(&child),
+                        }
+                    }
+                })
+            })
+            .collect();
+        let flapper = scope.spawn(|| {
+            while !stop.load(relaxed) {
+                gateway.flap(P0);
+                std::thread::yield_now();
+            }
+        });
+        for worker in workers {
+            worker.join().unwrap();
+        }
+        stop.store(true, relaxed);
+        flapper.join().unwrap();
+    });
+    let mut told = std::collections::HashSet::new();
+    for _ in 0..20 {
+        gateway.host.pump();
+        gateway.advance(SECOND);
+        told.extend(
+            gateway
+                .host
+                .take_expires()
+                .into_iter()
+                .map(|(spi, _)| spi.0),
+        );
+    }
+    let sas: Vec<_> = gateway.kernel.sas().iter().map(|sa| sa.id.spi.0).collect();
+    let installed = installed.into_inner().unwrap();
+    assert!(!installed.is_empty());
+    for child in &installed {
+        let (out, inbound) = (child.spi, child.spi + 1);
+        let works = sas.contains(&out) && sas.contains(&inbound);
+        let noticed = told.contains(&out) || told.contains(&inbound);
+        assert!(works || noticed, "{out:x} is dead and nobody knows");
+    }
+    for child in &installed {
+        gateway.delete_child(child);
+    }
+    gateway.assert_empty();
+}
