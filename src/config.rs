@@ -70,6 +70,8 @@ pub struct Config {
     /// `truth_interval`: seconds within which everything installed is compared with the kernel once,
     /// 0 = never.
     pub truth_interval: u32,
+    /// `guard*`: the gate against traffic in clear.
+    pub guard: crate::guard::Settings,
     /// `charon.iptfs.*`: what charon offers for RFC 9347.
     pub iptfs: Iptfs,
 }
@@ -91,6 +93,7 @@ impl Default for Config {
             next_hop_change: NextHopChange::Neighbour,
             next_hop_keepalive: 15,
             truth_interval: 300,
+            guard: crate::guard::Settings::default(),
             iptfs: Iptfs::default(),
         }
     }
@@ -161,6 +164,7 @@ impl Config {
             },
             next_hop_keepalive: bounded("next_hop_keepalive", default.next_hop_keepalive, 0, 600),
             truth_interval: bounded("truth_interval", default.truth_interval, 0, 86_400),
+            guard: crate::guard::Settings::read(host, PREFIX),
             iptfs: Iptfs {
                 drop_time: number("iptfs.drop_time", default.iptfs.drop_time),
                 reorder_window: u16::try_from(number(

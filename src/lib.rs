@@ -7,6 +7,7 @@
 //! * [`abi`]: every `extern "C"`, checks what comes in, keeps panics in
 //! * [`backend`]: the methods of `kernel_ipsec_t`
 //! * [`events`]: what the kernel reports
+//! * [`guard`]: keeps what is protected from leaving and entering in clear
 //! * [`sad`], [`spd`], [`offload`]: what is installed, and what may be; no I/O
 //! * [`nic`]: devices, their features, routes and neighbours
 //! * [`xfrm`]: messages and the socket
@@ -22,6 +23,7 @@ pub mod backend;
 pub mod config;
 pub mod error;
 pub mod events;
+pub mod guard;
 pub mod host;
 pub mod model;
 pub mod nic;

@@ -76,6 +76,10 @@ struct Echo {
 }
 
 impl Transport for Echo {
+    fn batch(&self, _: Protocol, _: &[Request]) -> Result<(), KernelError> {
+        Err(KernelError::new("batch", libc::EOPNOTSUPP))
+    }
+
     fn ack(&self, _: Protocol, request: &Request) -> Result<(), KernelError> {
         if request.name() == "XFRM_MSG_NEWSA" {
             *self.last.lock().unwrap() = Key::new(request.payload());

@@ -10,6 +10,7 @@
 mod bypass;
 mod device;
 mod fallback;
+mod gate;
 mod honoured;
 mod links;
 mod moves;
@@ -34,6 +35,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::config::Config;
 use crate::error::{Error, KernelError, Result};
 use crate::events::Events;
+use crate::guard::Guard;
 use crate::host::{Host, Readable};
 use crate::model::{Addr, PolicyId, PolicySpec, Proto, SaId, SaSpec, SaUpdate, Spi, Usage};
 use crate::nic::Links;
@@ -42,11 +44,12 @@ use crate::spd::Spd;
 use crate::xfrm::{Kernel, NetlinkTransport, PolicyKey, Timer, TimerFd, Transport, sockopt};
 
 use bypass::PortBypass;
+use gate::GateWatch;
 use honoured::Honoured;
 use links::LinkWatch;
 use paths::{PathWatch, Paths};
 use recovery::{Recovery, Repairs};
-use ticker::Ticker;
+use ticker::{TaskId, Ticker};
 use truth::Truth;
 use units::Units;
 
@@ -76,6 +79,7 @@ pub(crate) struct Core {
     honoured: Honoured,
     recovery: Arc<Recovery>,
     paths: Paths,
+    guard: Arc<Guard>,
     /// What is done later, or again and again.
     pub(crate) ticker: Arc<Ticker>,
     /// Offloaded PASS and DROP policies: few, and to be kept in front of others.
@@ -91,6 +95,7 @@ pub struct Backend {
     /// Kept for the ticker, which does not own its tasks.
     _repairs: Arc<Repairs>,
     _truth: Arc<Truth>,
+    gate: Option<(Arc<GateWatch>, TaskId)>,
     stopped: AtomicBool,
 }
 
@@ -125,6 +130,7 @@ impl Backend {
         let config = Config::read(host.as_ref());
         let kernel = Kernel::new(Arc::clone(&transport));
         kernel.ask_abilities();
+        let guard = Arc::new(Guard::new(Arc::clone(&transport), config.guard.clone()));
         let sad = Arc::new(Sad::default());
         let ticker = Arc::new(Ticker::new(timer));
         let recovery = Arc::new(Recovery::new(Arc::clone(&sad), Arc::clone(&ticker)));
@@ -143,6 +149,7 @@ impl Backend {
             recovery,
             paths: Paths::default(),
             ticker,
+            guard,
             shunts: Mutex::default(),
         });
         let link_watch = Arc::new(LinkWatch::new(Arc::clone(&core)));
@@ -165,6 +172,7 @@ impl Backend {
                 )));
             }
         }
+        let gate = gate::watch(&core, host.as_ref());
         core.announce(version);
         Ok(Arc::new(Self {
             core,
@@ -173,6 +181,7 @@ impl Backend {
             path_watch,
             _repairs: repairs,
             _truth: truth,
+            gate,
             stopped: AtomicBool::new(false),
         }))
     }
@@ -187,6 +196,9 @@ impl Backend {
         self.core.host.unwatch(self.core.links.fd());
         self.core.host.unwatch(self.path_watch.fd());
         self.core.host.unwatch(self.core.ticker.fd());
+        if let Some((watch, _)) = &self.gate {
+            self.core.host.unwatch(watch.events().fd());
+        }
         self.core.ticker.stop();
         self.link_watch.stop();
         let (sas, policies) = (self.core.sad.len(), self.core.spd.len());
@@ -198,11 +210,13 @@ impl Backend {
         self.core.bypass.remove_all(&self.core.kernel);
         // The NIC used them until here.
         self.path_watch.stop();
+        self.core.guard.stop();
     }
 
     /// Reads the settings again.
     pub fn reload(&self) -> bool {
         let config = Arc::new(Config::read(self.core.host.as_ref()));
+        self.core.guard.configure(config.guard.clone());
         *self
             .core
             .config
@@ -240,12 +254,12 @@ impl Backend {
 
     /// Installs an SA.
     pub fn add_sa(&self, id: &SaId, spec: &SaSpec) -> Result<()> {
-        self.core.add_sa(id, spec)
+        self.gate_and_add_sa(id, spec)
     }
 
     /// Moves an SA to other addresses, [`Error::NotSupported`] if charon should rekey instead.
     pub fn update_sa(&self, id: &SaId, update: &SaUpdate) -> Result<()> {
-        self.core.update_sa(id, update)
+        self.update_sa_and_gate(id, update)
     }
 
     /// Counters and last use.
@@ -255,17 +269,19 @@ impl Backend {
 
     /// Removes an SA, or frees an SPI.
     pub fn del_sa(&self, id: &SaId, cpi: u16) -> Result<()> {
-        self.core.del_sa(id, cpi)
+        self.del_sa_and_gate(id, cpi)
     }
 
     /// Removes all SAs.
     pub fn flush_sas(&self) -> Result<()> {
-        self.core.flush_sas()
+        let result = self.core.flush_sas();
+        self.core.guard.open_for_all_sas();
+        result
     }
 
     /// Installs a policy for one more user.
     pub fn add_policy(&self, id: &PolicyId, spec: &PolicySpec) -> Result<()> {
-        self.core.add_policy(id, spec)
+        self.gate_and_add_policy(id, spec)
     }
 
     /// Monotonic second of the last use, 0 if there was none.
@@ -275,17 +291,25 @@ impl Backend {
 
     /// Removes one user of a policy, and the policy with the last one.
     pub fn del_policy(&self, id: &PolicyId, spec: &PolicySpec) -> Result<()> {
-        self.core.del_policy(id, spec)
+        self.del_policy_and_gate(id, spec)
     }
 
     /// Removes all policies.
     pub fn flush_policies(&self) -> Result<()> {
-        self.core.flush_policies()
+        let result = self.core.flush_policies();
+        self.core.guard.open_for_all_policies();
+        result
     }
 
     /// Exempts an IKE socket from IPsec: by its own policy, or by one on its port.
     pub fn bypass_socket(&self, fd: RawFd, family: i32) -> Result<()> {
-        self.core.bypass_socket(fd, family)
+        self.core.bypass_socket(fd, family)?;
+        if let Ok(port) = sockopt::local_port(fd)
+            && port != 0
+        {
+            self.core.guard.use_ike_port(port);
+        }
+        Ok(())
     }
 
     /// Has the kernel take ESP in UDP (RFC 3948) out of a socket. Receive offload for it is an extra

@@ -29,7 +29,7 @@ impl Core {
     }
 
     /// What the kernel keys the policy by. An unknown interface is refused: 0 would mean "any".
-    fn policy_key(&self, id: &PolicyId) -> Result<PolicyKey> {
+    pub(super) fn policy_key(&self, id: &PolicyId) -> Result<PolicyKey> {
         let ifindex = match &id.interface {
             None => 0,
             Some(name) => self.ifindex_of(name)?,

@@ -69,6 +69,12 @@ impl Request {
         u16_at(&self.bytes, 6).unwrap_or(0)
     }
 
+    /// Adds flags (`nlmsg_flags`).
+    pub fn add_flags(&mut self, flags: u16) {
+        let flags = self.flags() | flags;
+        self.patch(6, &flags.to_ne_bytes());
+    }
+
     /// Changes the type, for sending the same content as another message.
     pub fn set_kind(&mut self, name: &'static str, kind: u16) {
         self.name = name;

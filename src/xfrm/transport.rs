@@ -20,6 +20,8 @@ pub enum Protocol {
     Route,
     /// `NETLINK_GENERIC`: ethtool, devlink.
     Generic,
+    /// `NETLINK_NETFILTER`: nftables.
+    Netfilter,
 }
 
 /// What an event socket gets.
@@ -59,6 +61,10 @@ pub trait EventSocket: Send + Sync {
 pub trait Transport: Send + Sync {
     /// One request and its acknowledgement.
     fn ack(&self, protocol: Protocol, request: &Request) -> Result<(), KernelError>;
+    /// Several requests in one datagram, for what the kernel does as a whole or not at all (a batch
+    /// of nftables). Ends with the first refusal, whose name is that of the refused request, or with
+    /// the answer to the request that asks for one (`NLM_F_ACK`); there must be such a one.
+    fn batch(&self, protocol: Protocol, requests: &[Request]) -> Result<(), KernelError>;
     /// One request and its one reply.
     fn get(&self, protocol: Protocol, request: &Request) -> Result<Reply, KernelError>;
     /// A request for everything. A dump that the kernel marks as inconsistent ends in `EINTR`

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod link;
+mod nft;
 mod sad;
 mod spd;
 
@@ -27,6 +28,7 @@ use crate::error::KernelError;
 
 pub use super::timer::fake::FakeTimer;
 pub use link::{FakeLink, FakeRoute};
+pub use nft::{FakeElement, FakeTable};
 
 /// One request as it was sent.
 #[derive(Clone, PartialEq, Eq)]
@@ -65,6 +67,8 @@ pub struct Knobs {
     pub lockdown: bool,
     /// Has ethtool by generic netlink.
     pub ethtool: bool,
+    /// Has nftables.
+    pub nftables: bool,
     /// Built with `CONFIG_XFRM_OFFLOAD`. Without it, requests for offload are accepted, packet mode
     /// included, and what they ask for is ignored.
     pub xfrm_offload: bool,
@@ -87,6 +91,7 @@ impl Default for Knobs {
             replay_by_aevent: false,
             lockdown: false,
             ethtool: true,
+            nftables: true,
             xfrm_offload: true,
             no_xfrmi: false,
             no_migrate_state: false,
@@ -117,6 +122,7 @@ struct State {
     knobs: Knobs,
     sad: sad::Sad,
     spd: spd::Spd,
+    nft: nft::Nft,
     links: BTreeMap<u32, FakeLink>,
     routes: Vec<FakeRoute>,
     neighbours: HashMap<(u32, IpAddr), link::Neighbour>,
@@ -234,6 +240,40 @@ impl FakeKernel {
         }
     }
 
+    /// Notes a request of a batch, and lets the rule and the faults have their say.
+    fn record(&self, protocol: Protocol, request: &Request) -> Result<(), KernelError> {
+        request.check()?;
+        let recorded = Recorded {
+            protocol,
+            name: request.name(),
+            kind: request.kind(),
+            flags: request.flags(),
+            dump: false,
+            payload: request.payload().to_vec(),
+        };
+        let (rule, fault) = {
+            let mut state = self.state();
+            state.recorded.push(recorded.clone());
+            let fault = state
+                .faults
+                .iter()
+                .position(|(kind, _)| *kind == recorded.kind);
+            let fault = fault.map(|index| state.faults.remove(index).1);
+            (state.rule.clone(), fault)
+        };
+        if let Some(rule) = rule {
+            rule(&recorded)?;
+        }
+        match fault {
+            Some(Fault::Refuse(error)) => Err(KernelError {
+                request: recorded.name,
+                ..error
+            }),
+            Some(Fault::Lose) => Err(KernelError::new(recorded.name, libc::ENOBUFS)),
+            None => Ok(()),
+        }
+    }
+
     fn handle(
         &self,
         protocol: Protocol,
@@ -311,6 +351,7 @@ impl State {
             Protocol::Xfrm => self.execute_xfrm(request),
             Protocol::Route => self.execute_route(request),
             Protocol::Generic => self.execute_generic(request),
+            Protocol::Netfilter => self.execute_netfilter(request),
         }
     }
 
@@ -380,6 +421,13 @@ impl State {
 impl Transport for FakeKernel {
     fn ack(&self, protocol: Protocol, request: &Request) -> Result<(), KernelError> {
         self.handle(protocol, request, false).map(|_| ())
+    }
+
+    fn batch(&self, protocol: Protocol, requests: &[Request]) -> Result<(), KernelError> {
+        match protocol {
+            Protocol::Netfilter => self.transact(requests),
+            _ => Err(KernelError::new("batch", libc::EOPNOTSUPP)),
+        }
     }
 
     fn get(&self, protocol: Protocol, request: &Request) -> Result<Reply, KernelError> {

@@ -63,6 +63,7 @@ pub struct NetlinkTransport {
     xfrm: Pool,
     route: Pool,
     generic: Pool,
+    netfilter: Pool,
 }
 
 /// Takes type, flags and payload of one message of an answer.
@@ -90,6 +91,7 @@ impl NetlinkTransport {
             Protocol::Xfrm => &self.xfrm,
             Protocol::Route => &self.route,
             Protocol::Generic => &self.generic,
+            Protocol::Netfilter => &self.netfilter,
         }
     }
 
@@ -226,6 +228,9 @@ fn open_error(protocol: Protocol, name: &'static str, error: &io::Error) -> Kern
         (Protocol::Xfrm, libc::EPROTONOSUPPORT) => {
             Some("the kernel has no XFRM netlink: module xfrm_user is missing".to_owned())
         }
+        (Protocol::Netfilter, libc::EPROTONOSUPPORT) => {
+            Some("the kernel has no netfilter netlink: module nfnetlink is missing".to_owned())
+        }
         _ => Some("cannot open a netlink socket".to_owned()),
     };
     KernelError {
@@ -272,6 +277,47 @@ impl Transport for NetlinkTransport {
                 },
             )
         })
+    }
+
+    fn batch(&self, protocol: Protocol, requests: &[Request]) -> Result<(), KernelError> {
+        const NAME: &str = "batch of requests";
+        for request in requests {
+            request.check()?;
+        }
+        let acked = requests
+            .iter()
+            .rposition(|request| request.flags() & libc::NLM_F_ACK as u16 != 0)
+            .ok_or_else(|| KernelError::new(NAME, libc::EINVAL))?;
+        let mut channel = self.take(protocol, NAME)?;
+        let first = channel
+            .send_all(requests)
+            .map_err(|error| KernelError::new(NAME, errno_of(&error)))?;
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let datagram = channel
+                .buffer
+                .receive(&channel.socket, 0)
+                .map_err(|error| receive_error(NAME, &error, errno_of(&error) == libc::ENOBUFS))?;
+            for raw in Messages::new(datagram) {
+                let index = raw.sequence.wrapping_sub(first) as usize;
+                let Some(request) = requests.get(index) else {
+                    continue;
+                };
+                if raw.kind != NLMSG_ERROR {
+                    continue;
+                }
+                // More refusals may follow: the socket is closed with them.
+                read_error(raw.flags, raw.payload, request)?;
+                if index == acked {
+                    self.put_back(protocol, channel);
+                    return Ok(());
+                }
+            }
+            if Instant::now() > deadline {
+                let error = io::Error::from_raw_os_error(libc::EAGAIN);
+                return Err(receive_error(NAME, &error, false));
+            }
+        }
     }
 
     fn get(&self, protocol: Protocol, request: &Request) -> Result<Reply, KernelError> {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use netlink_sys::{Socket, SocketAddr, protocols};
 use zeroize::Zeroize;
 
-use super::super::consts::NLMSG_HDRLEN;
+use super::super::consts::{NLA_ALIGN, NLMSG_HDRLEN};
 use super::super::request::Request;
 use super::super::sockopt;
 use super::super::transport::Protocol;
@@ -82,6 +82,7 @@ pub(super) fn open(protocol: Protocol) -> io::Result<Socket> {
         Protocol::Xfrm => protocols::NETLINK_XFRM,
         Protocol::Route => protocols::NETLINK_ROUTE,
         Protocol::Generic => protocols::NETLINK_GENERIC,
+        Protocol::Netfilter => protocols::NETLINK_NETFILTER,
     };
     let mut socket = Socket::new(number)?;
     socket.bind_auto()?;
@@ -108,6 +109,34 @@ impl Channel {
             sequence: 0,
             buffer: Buffer::new(),
         })
+    }
+
+    /// Sends requests in one datagram, each with a sequence number of its own; the first is returned.
+    /// Not for what holds keys: it makes a copy.
+    pub(super) fn send_all(&mut self, requests: &[Request]) -> io::Result<u32> {
+        let first = self.sequence.wrapping_add(1);
+        let mut datagram = Vec::with_capacity(requests.iter().map(|r| r.bytes().len()).sum());
+        for request in requests {
+            self.sequence = self.sequence.wrapping_add(1);
+            let start = datagram.len();
+            let bytes = request.bytes();
+            datagram.extend_from_slice(bytes);
+            let mut patch = |offset: usize, value: &[u8]| {
+                datagram[start + offset..start + offset + value.len()].copy_from_slice(value);
+            };
+            patch(0, &(bytes.len() as u32).to_ne_bytes());
+            let flags = request.flags() | libc::NLM_F_REQUEST as u16;
+            patch(6, &flags.to_ne_bytes());
+            patch(8, &self.sequence.to_ne_bytes());
+            datagram.resize(datagram.len().next_multiple_of(NLA_ALIGN), 0);
+        }
+        loop {
+            match self.socket.send(&datagram, 0) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(_) => return Ok(first),
+            }
+        }
     }
 
     /// Sends a request with a sequence number of its own, which is returned.

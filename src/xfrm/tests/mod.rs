@@ -198,6 +198,10 @@ impl Wire {
 }
 
 impl Transport for Wire {
+    fn batch(&self, _: Protocol, _: &[Request]) -> Result<(), KernelError> {
+        Err(KernelError::new("batch", libc::EOPNOTSUPP))
+    }
+
     fn ack(&self, protocol: Protocol, request: &Request) -> Result<(), KernelError> {
         assert_eq!(protocol, Protocol::Xfrm);
         self.record(request)

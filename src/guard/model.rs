@@ -1,0 +1,698 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What the gate holds closed, who wants it so, and what of it is in the kernel.
+//!
+//! Owns reference counts and closing times of everything that is an element of a set: guarded
+//! selectors, what SAs may deliver, outer addresses, ports, devices. Called by `mod.rs` under its
+//! lock. Must not do I/O and must not read a clock: the time is handed in.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use super::nft::{Element, ReadElement};
+use super::ruleset::{Category, octets};
+use crate::model::Prefix;
+
+/// The selectors of a CHILD_SA as the gate sees them: two networks and perhaps a protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pair {
+    /// On this side.
+    pub local: Prefix,
+    /// On the peer's side.
+    pub remote: Prefix,
+    /// Protocol number, 0 for all.
+    pub proto: u8,
+}
+
+impl Pair {
+    pub(super) fn category(&self) -> Category {
+        Category {
+            v6: self.local.first().is_ipv6(),
+            local: self.local.len(),
+            remote: self.remote.len(),
+            proto: self.proto != 0,
+        }
+    }
+
+    fn key(&self) -> Vec<u8> {
+        let mut key = octets(self.local.first());
+        key.extend(octets(self.remote.first()));
+        if self.proto != 0 {
+            key.extend([self.proto, 0, 0, 0]);
+        }
+        key
+    }
+
+    /// Its element in the set of guarded selectors.
+    pub(super) fn gate(&self) -> Key {
+        Key {
+            set: self.category().gates(),
+            key: self.key(),
+        }
+    }
+
+    /// Its element in the set of what SAs may deliver.
+    pub(super) fn delivery(&self, reqid: u32) -> Key {
+        let mut key = reqid.to_ne_bytes().to_vec();
+        key.extend(self.key());
+        Key {
+            set: self.category().deliveries(),
+            key,
+        }
+    }
+
+    /// Reads an element of a set of guarded selectors.
+    pub(super) fn read(category: Category, key: &[u8]) -> Option<Self> {
+        let width = if category.v6 { 16 } else { 4 };
+        let ip = |bytes: &[u8]| -> Option<std::net::IpAddr> {
+            Some(if category.v6 {
+                <[u8; 16]>::try_from(bytes).ok()?.into()
+            } else {
+                <[u8; 4]>::try_from(bytes).ok()?.into()
+            })
+        };
+        let pair = Self {
+            local: Prefix::new(ip(key.get(..width)?)?, category.local),
+            remote: Prefix::new(ip(key.get(width..2 * width)?)?, category.remote),
+            proto: if category.proto {
+                *key.get(2 * width)?
+            } else {
+                0
+            },
+        };
+        (pair.key() == key && pair.category() == category).then_some(pair)
+    }
+}
+
+impl std::fmt::Display for Pair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} === {}", self.local, self.remote)?;
+        if self.proto != 0 {
+            write!(f, "[{}]", self.proto)?;
+        }
+        Ok(())
+    }
+}
+
+/// An element: its set and its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) set: String,
+    pub(super) key: Vec<u8>,
+}
+
+/// Whether an element is in the kernel, and until when (on the monotonic clock).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    Absent,
+    Permanent,
+    Until(Duration),
+}
+
+/// How long a gate stays closed after its last holder left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// So long; zero opens it at once.
+    For(Duration),
+    /// Until it is opened by hand.
+    Forever,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    holders: BTreeMap<String, usize>,
+    /// A name to be shown when nobody holds it any more.
+    last_holder: String,
+    pair: Option<Pair>,
+    target: Presence,
+    installed: Presence,
+    /// A transaction that changes it is under way: what comes of it is not known yet.
+    in_flight: bool,
+}
+
+/// A gate, for those who list them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GateState {
+    /// What is guarded.
+    pub pair: Pair,
+    /// Names of the CHILD_SAs and traps that hold it; empty if nobody does any more.
+    pub holders: Vec<String>,
+    /// Who held it last, or whom a former daemon wrote down.
+    pub last_holder: String,
+    /// How long it stays closed; `None` if until it is released or opened.
+    pub left: Option<Duration>,
+}
+
+/// Changes that make the kernel have what is wanted.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) destroy: BTreeMap<String, Vec<Element>>,
+    pub(super) add: BTreeMap<String, Vec<Element>>,
+    pub(super) outcome: Vec<(Key, Presence)>,
+}
+
+/// All elements.
+#[derive(Debug, Default)]
+pub(super) struct Model {
+    entries: HashMap<Key, Entry>,
+    dirty: HashSet<Key>,
+}
+
+impl Model {
+    /// One more holder.
+    pub(super) fn hold(&mut self, key: &Key, pair: Option<Pair>, name: &str) {
+        let entry = self.entries.entry(key.clone()).or_insert_with(|| Entry {
+            holders: BTreeMap::new(),
+            last_holder: name.to_owned(),
+            pair,
+            target: Presence::Absent,
+            installed: Presence::Absent,
+            in_flight: false,
+        });
+        *entry.holders.entry(name.to_owned()).or_default() += 1;
+        entry.target = Presence::Permanent;
+        self.touch(key);
+    }
+
+    /// One holder less. What is no gate goes at once.
+    pub(super) fn release(&mut self, key: &Key, name: &str, hold: Hold, now: Duration) {
+        let Some(entry) = self.entries.get_mut(key) else {
+            return;
+        };
+        let Some(count) = entry.holders.get_mut(name) else {
+            return;
+        };
+        *count -= 1;
+        if *count == 0 {
+            entry.holders.remove(name);
+        }
+        if !entry.holders.is_empty() {
+            return;
+        }
+        entry.last_holder = name.to_owned();
+        entry.target = match hold {
+            _ if entry.pair.is_none() => Presence::Absent,
+            Hold::For(Duration::ZERO) => Presence::Absent,
+            Hold::For(time) => Presence::Until(now.saturating_add(time)),
+            Hold::Forever => Presence::Permanent,
+        };
+        self.touch(key);
+    }
+
+    fn touch(&mut self, key: &Key) {
+        let Some(entry) = self.entries.get(key) else {
+            return;
+        };
+        if entry.in_flight {
+            return;
+        }
+        if entry.target != entry.installed {
+            self.dirty.insert(key.clone());
+            return;
+        }
+        self.dirty.remove(key);
+        if entry.target == Presence::Absent && entry.holders.is_empty() {
+            self.entries.remove(key);
+        }
+    }
+
+    /// A gate that a former daemon left.
+    pub(super) fn adopt(&mut self, pair: Pair, element: &ReadElement, now: Duration) {
+        let presence = match element.left {
+            None => Presence::Permanent,
+            Some(left) => Presence::Until(now.saturating_add(left)),
+        };
+        self.entries.entry(pair.gate()).or_insert_with(|| Entry {
+            holders: BTreeMap::new(),
+            last_holder: element.comment.clone(),
+            pair: Some(pair),
+            target: presence,
+            installed: presence,
+            in_flight: false,
+        });
+    }
+
+    /// Whether there is something to do.
+    pub(super) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Whether all of these are in the kernel as wanted.
+    pub(super) fn settled<'a>(&self, mut keys: impl Iterator<Item = &'a Key>) -> bool {
+        keys.all(|key| {
+            let entry = self.entries.get(key);
+            entry.is_none_or(|entry| entry.target == entry.installed && !entry.in_flight)
+        })
+    }
+
+    /// What is to be done now. It is not dirty any more: whoever executes the plan says how it went.
+    pub(super) fn plan(&mut self, now: Duration) -> Plan {
+        let mut plan = Plan::default();
+        for key in std::mem::take(&mut self.dirty) {
+            let Some(entry) = self.entries.get_mut(&key) else {
+                continue;
+            };
+            entry.in_flight = true;
+            let (timeout, outcome) = match entry.target {
+                Presence::Until(end) if end <= now => (None, Presence::Absent),
+                Presence::Until(end) => (Some(end - now), entry.target),
+                target => (None, target),
+            };
+            let element = Element {
+                key: key.key.clone(),
+                timeout,
+                comment: entry
+                    .holders
+                    .keys()
+                    .next()
+                    .unwrap_or(&entry.last_holder)
+                    .clone(),
+            };
+            // An element cannot be changed: it is replaced, within one transaction.
+            if entry.installed != Presence::Absent {
+                let list = plan.destroy.entry(key.set.clone()).or_default();
+                list.push(element.clone());
+            }
+            if outcome != Presence::Absent {
+                plan.add.entry(key.set.clone()).or_default().push(element);
+            }
+            plan.outcome.push((key, outcome));
+        }
+        plan
+    }
+
+    /// A plan was executed.
+    pub(super) fn applied(&mut self, outcome: &[(Key, Presence)]) {
+        for (key, presence) in outcome {
+            if let Some(entry) = self.entries.get_mut(key) {
+                entry.installed = *presence;
+                entry.in_flight = false;
+                if matches!(entry.target, Presence::Until(_)) && *presence == Presence::Absent {
+                    entry.target = Presence::Absent;
+                }
+                self.touch(key);
+            }
+        }
+    }
+
+    /// A plan failed as a whole: all of it is to be done again.
+    pub(super) fn failed(&mut self, outcome: &[(Key, Presence)]) {
+        for (key, _) in outcome {
+            if let Some(entry) = self.entries.get_mut(key) {
+                entry.in_flight = false;
+            }
+            self.touch(key);
+        }
+    }
+
+    /// Nothing is in the kernel any more. What somebody holds is to be put back, and so is what is
+    /// kept closed.
+    pub(super) fn lost(&mut self) {
+        for key in self.entries.keys().cloned().collect::<Vec<_>>() {
+            if let Some(entry) = self.entries.get_mut(&key) {
+                entry.installed = Presence::Absent;
+            }
+            self.touch(&key);
+        }
+    }
+
+    /// As [`Model::lost`], also for what is under way: the thread that executed it is gone.
+    pub(super) fn give_up(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.in_flight = false;
+        }
+        self.lost();
+    }
+
+    /// Closing times that are over: the kernel opened those gates by itself.
+    pub(super) fn expire(&mut self, now: Duration) {
+        self.entries.retain(|_, entry| {
+            !entry.holders.is_empty()
+                || entry.in_flight
+                || !matches!(
+                    (entry.installed, entry.target),
+                    (Presence::Until(there), Presence::Until(end)) if there <= now && end <= now
+                )
+        });
+        let entries = &self.entries;
+        self.dirty.retain(|key| entries.contains_key(key));
+    }
+
+    /// Compares with the elements of a set as they are. Returns how many gates are to be closed again
+    /// and how many were opened by somebody else.
+    pub(super) fn compare(
+        &mut self,
+        set: &str,
+        found: &[ReadElement],
+        now: Duration,
+    ) -> (usize, usize) {
+        let in_kernel: HashMap<&[u8], &ReadElement> = found
+            .iter()
+            .map(|element| (&element.key[..], element))
+            .collect();
+        let (mut again, mut opened) = (0, 0);
+        let known: Vec<Key> = self
+            .entries
+            .keys()
+            .filter(|key| key.set == set)
+            .cloned()
+            .collect();
+        for key in &known {
+            let Some(entry) = self.entries.get_mut(key) else {
+                continue;
+            };
+            if entry.installed == Presence::Absent || entry.in_flight || self.dirty.contains(key) {
+                continue;
+            }
+            match in_kernel.get(&key.key[..]) {
+                None if entry.holders.is_empty() => {
+                    opened += usize::from(entry.target == Presence::Permanent);
+                    entry.installed = Presence::Absent;
+                    entry.target = Presence::Absent;
+                }
+                None => {
+                    again += 1;
+                    entry.installed = Presence::Absent;
+                }
+                // Somebody put a time on what is to stay.
+                Some(ReadElement {
+                    left: Some(left), ..
+                }) if entry.installed == Presence::Permanent => {
+                    again += 1;
+                    entry.installed = Presence::Until(now.saturating_add(*left));
+                }
+                Some(_) => {}
+            }
+            self.touch(key);
+        }
+        (again, opened)
+    }
+
+    /// Elements of a set that nobody here put there; they go with the next plan.
+    pub(super) fn remove_strays(&mut self, set: &str, found: &[ReadElement]) -> usize {
+        let mut strays = 0;
+        for element in found {
+            let key = Key {
+                set: set.to_owned(),
+                key: element.key.clone(),
+            };
+            if self.entries.contains_key(&key) {
+                continue;
+            }
+            strays += 1;
+            self.entries.insert(
+                key.clone(),
+                Entry {
+                    holders: BTreeMap::new(),
+                    last_holder: String::new(),
+                    pair: None,
+                    target: Presence::Absent,
+                    installed: Presence::Permanent,
+                    in_flight: false,
+                },
+            );
+            self.touch(&key);
+        }
+        strays
+    }
+
+    /// Gives all gates, held or not, the same end: for a stop of the daemon. What is no gate stays
+    /// as it is.
+    pub(super) fn end_all(&mut self, hold: Hold, now: Duration) {
+        for key in self.entries.keys().cloned().collect::<Vec<_>>() {
+            let Some(entry) = self.entries.get_mut(&key) else {
+                continue;
+            };
+            if entry.pair.is_none() || entry.target == Presence::Absent {
+                continue;
+            }
+            let held = !entry.holders.is_empty();
+            entry.holders.clear();
+            entry.target = match hold {
+                Hold::Forever => Presence::Permanent,
+                Hold::For(_) if !held => entry.target,
+                Hold::For(time) => Presence::Until(now.saturating_add(time)),
+            };
+            self.touch(&key);
+        }
+    }
+
+    /// Opens a gate that nobody holds; `None` if there is none, `false` if it is held.
+    pub(super) fn open(&mut self, pair: &Pair) -> Option<bool> {
+        let key = pair.gate();
+        let entry = self.entries.get_mut(&key)?;
+        if !entry.holders.is_empty() {
+            return Some(false);
+        }
+        entry.target = Presence::Absent;
+        self.touch(&key);
+        Some(true)
+    }
+
+    /// All gates, in the order of their selectors.
+    pub(super) fn gates(&self, now: Duration) -> Vec<GateState> {
+        let mut gates: Vec<GateState> = self
+            .entries
+            .values()
+            .filter(|entry| entry.target != Presence::Absent)
+            .filter_map(|entry| {
+                Some(GateState {
+                    pair: entry.pair?,
+                    holders: entry.holders.keys().cloned().collect(),
+                    last_holder: entry.last_holder.clone(),
+                    left: match entry.target {
+                        Presence::Until(end) => Some(end.saturating_sub(now)),
+                        _ => None,
+                    },
+                })
+            })
+            .collect();
+        gates.sort_by_key(|gate| gate.pair.gate());
+        gates
+    }
+
+    /// Sets that have elements which are, or were, gates.
+    pub(super) fn has_gates(&self) -> bool {
+        self.entries
+            .values()
+            .any(|entry| entry.pair.is_some() && entry.target != Presence::Absent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1000);
+    const TEN: Duration = Duration::from_secs(10);
+
+    fn pair(local: &str, remote: &str) -> Pair {
+        let prefix = |text: &str| {
+            let (ip, len) = text.split_once('/').unwrap();
+            Prefix::new(ip.parse().unwrap(), len.parse().unwrap())
+        };
+        Pair {
+            local: prefix(local),
+            remote: prefix(remote),
+            proto: 0,
+        }
+    }
+
+    fn net() -> Pair {
+        pair("10.1.0.0/16", "10.2.0.0/16")
+    }
+
+    fn counts(plan: &Plan) -> (usize, usize) {
+        let sum = |map: &BTreeMap<String, Vec<Element>>| map.values().map(Vec::len).sum();
+        (sum(&plan.destroy), sum(&plan.add))
+    }
+
+    fn run(model: &mut Model, now: Duration) -> (usize, usize) {
+        let plan = model.plan(now);
+        model.applied(&plan.outcome);
+        counts(&plan)
+    }
+
+    #[test]
+    fn the_last_holder_decides_and_the_gate_stays_closed_for_its_time() {
+        let mut model = Model::default();
+        let key = net().gate();
+        model.hold(&key, Some(net()), "a");
+        assert!(!model.settled([&key].into_iter()));
+        assert_eq!(run(&mut model, NOW), (0, 1));
+        model.hold(&key, Some(net()), "b");
+        assert!(!model.is_dirty(), "a second holder costs nothing");
+        model.release(&key, "a", Hold::For(TEN), NOW);
+        assert!(!model.is_dirty(), "b holds it still");
+        model.release(&key, "b", Hold::For(TEN), NOW);
+        let plan = model.plan(NOW);
+        assert_eq!(counts(&plan), (1, 1), "replaced by one with a timeout");
+        assert_eq!(plan.add["gate4_16_16"][0].timeout, Some(TEN));
+        model.applied(&plan.outcome);
+        assert_eq!(model.gates(NOW)[0].left, Some(TEN));
+        model.expire(NOW + TEN - Duration::from_millis(1));
+        assert_eq!(model.gates(NOW).len(), 1);
+        model.expire(NOW + TEN);
+        assert!(model.gates(NOW).is_empty());
+    }
+
+    #[test]
+    fn a_gate_in_its_closing_time_is_closed_again_by_a_new_holder() {
+        let mut model = Model::default();
+        let key = net().gate();
+        model.hold(&key, Some(net()), "a");
+        run(&mut model, NOW);
+        model.release(&key, "a", Hold::For(TEN), NOW);
+        run(&mut model, NOW);
+        model.hold(&key, Some(net()), "a");
+        let plan = model.plan(NOW + TEN + TEN);
+        assert_eq!(counts(&plan), (1, 1), "the kernel may have removed it");
+        assert_eq!(plan.add["gate4_16_16"][0].timeout, None);
+        model.applied(&plan.outcome);
+        model.expire(NOW + TEN + TEN);
+        assert_eq!(model.gates(NOW)[0].holders, ["a"]);
+    }
+
+    #[test]
+    fn nothing_and_for_ever() {
+        for (hold, then) in [(Hold::For(Duration::ZERO), (1, 0)), (Hold::Forever, (0, 0))] {
+            let mut model = Model::default();
+            let key = net().gate();
+            model.hold(&key, Some(net()), "a");
+            run(&mut model, NOW);
+            model.release(&key, "a", hold, NOW);
+            assert_eq!(run(&mut model, NOW), then);
+            assert_eq!(model.gates(NOW).len(), usize::from(hold == Hold::Forever));
+        }
+    }
+
+    #[test]
+    fn what_is_no_gate_goes_at_once() {
+        let mut model = Model::default();
+        let key = net().delivery(7);
+        model.hold(&key, None, "a");
+        run(&mut model, NOW);
+        model.release(&key, "a", Hold::Forever, NOW);
+        assert_eq!(run(&mut model, NOW), (1, 0));
+        assert!(model.entries.is_empty());
+    }
+
+    #[test]
+    fn a_failure_leaves_it_to_be_done_again() {
+        let mut model = Model::default();
+        let key = net().gate();
+        model.hold(&key, Some(net()), "a");
+        let plan = model.plan(NOW);
+        assert!(!model.is_dirty());
+        model.failed(&plan.outcome);
+        assert!(model.is_dirty());
+        assert_eq!(run(&mut model, NOW), (0, 1));
+        model.lost();
+        assert_eq!(run(&mut model, NOW), (0, 1));
+    }
+
+    #[test]
+    fn a_change_while_a_plan_is_executed_is_not_lost() {
+        let mut model = Model::default();
+        let key = net().gate();
+        model.hold(&key, Some(net()), "a");
+        let plan = model.plan(NOW);
+        model.release(&key, "a", Hold::For(Duration::ZERO), NOW);
+        model.applied(&plan.outcome);
+        assert_eq!(run(&mut model, NOW), (1, 0));
+    }
+
+    #[test]
+    fn foreign_changes_of_what_is_held_are_undone_and_of_what_is_not_are_accepted() {
+        let mut model = Model::default();
+        let (held, kept) = (net(), pair("10.1.0.0/16", "10.3.0.0/16"));
+        for pair in [held, kept] {
+            model.hold(&pair.gate(), Some(pair), "a");
+        }
+        model.release(&kept.gate(), "a", Hold::Forever, NOW);
+        run(&mut model, NOW);
+        assert_eq!(model.compare("gate4_16_16", &[], NOW), (1, 1));
+        assert_eq!(run(&mut model, NOW), (0, 1));
+        let timed = ReadElement {
+            key: held.gate().key,
+            left: Some(TEN),
+            comment: String::new(),
+        };
+        assert_eq!(model.compare("gate4_16_16", &[timed], NOW), (1, 0));
+        assert_eq!(run(&mut model, NOW), (1, 1));
+        assert_eq!(model.gates(NOW).len(), 1);
+    }
+
+    #[test]
+    fn strays_are_removed() {
+        let mut model = Model::default();
+        let found = [ReadElement {
+            key: vec![1, 0, 0, 0],
+            left: None,
+            comment: String::new(),
+        }];
+        assert_eq!(model.remove_strays("reqids", &found), 1);
+        assert_eq!(run(&mut model, NOW), (1, 0));
+    }
+
+    #[test]
+    fn an_adopted_gate_stays_and_can_be_claimed_or_opened() {
+        let mut model = Model::default();
+        let found = ReadElement {
+            key: net().gate().key,
+            left: None,
+            comment: "net".to_owned(),
+        };
+        let read = Pair::read(net().category(), &found.key).unwrap();
+        assert_eq!(read, net());
+        model.adopt(read, &found, NOW);
+        assert!(!model.is_dirty());
+        model.expire(NOW * 2);
+        assert_eq!(model.gates(NOW)[0].last_holder, "net");
+        model.hold(&net().gate(), Some(net()), "net");
+        assert!(!model.is_dirty(), "it is closed already");
+        assert_eq!(model.open(&net()), Some(false));
+        model.release(&net().gate(), "net", Hold::Forever, NOW);
+        assert_eq!(model.open(&net()), Some(true));
+        assert_eq!(run(&mut model, NOW), (1, 0));
+        assert_eq!(model.open(&net()), None);
+    }
+
+    #[test]
+    fn at_a_stop_held_gates_get_their_time_or_stay() {
+        let mut model = Model::default();
+        model.hold(&net().gate(), Some(net()), "a");
+        run(&mut model, NOW);
+        model.end_all(Hold::For(TEN), NOW);
+        assert_eq!(run(&mut model, NOW), (1, 1));
+        model.end_all(Hold::Forever, NOW);
+        assert_eq!(run(&mut model, NOW), (1, 1));
+        assert_eq!(model.gates(NOW)[0].left, None);
+    }
+
+    #[test]
+    fn names_of_sets_are_read_back_and_garbage_is_not() {
+        let mut six = pair("fd00::/64", "::/0");
+        six.proto = 47;
+        for pair in [net(), six] {
+            let category = pair.category();
+            assert_eq!(Category::of_gates(&category.gates()), Some(category));
+            assert_eq!(Pair::read(category, &pair.gate().key), Some(pair));
+        }
+        for name in [
+            "gate",
+            "gate4",
+            "gate5_1_1",
+            "gate4_16_16_16",
+            "gate4_016_16",
+            "sa4_1_1",
+        ] {
+            assert_eq!(Category::of_gates(name), None, "{name}");
+        }
+        assert_eq!(Pair::read(net().category(), &[1, 2, 3]), None);
+        assert_eq!(
+            Pair::read(net().category(), &[1, 2, 3, 4, 5, 6, 7, 8]),
+            None
+        );
+        assert_eq!(Pair::read(net().category(), &[0; 9]), None);
+    }
+}

@@ -1,0 +1,501 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The gate over the model of the kernel.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+use crate::host::Readable;
+use crate::model::{
+    Addr, DscpCopy, Key as SaSecret, Lifetime, Mark, Mode, PortMatch, Prefix, Proto, SaReference,
+    Spi,
+};
+use crate::xfrm::fake::{FakeKernel, FakeTable, Knobs};
+
+fn settings() -> Settings {
+    Settings {
+        cover: Cover::Units,
+        ..Settings::default()
+    }
+}
+
+fn guard(kernel: &Arc<FakeKernel>) -> Arc<Guard> {
+    Arc::new(Guard::new(kernel.clone(), settings()))
+}
+
+fn ts(net: &str) -> TrafficSelector {
+    let (ip, len) = net.split_once('/').unwrap();
+    let prefix = Prefix::new(ip.parse().unwrap(), len.parse().unwrap());
+    TrafficSelector {
+        from: prefix.first(),
+        to: prefix.last(),
+        proto: 0,
+        from_port: 0,
+        to_port: u16::MAX,
+    }
+}
+
+fn sa(spi: u32, inbound: bool, local: &str, remote: &str) -> (SaId, SaSpec) {
+    let ip = |text: &str| Addr::new(text.parse().unwrap());
+    let (here, there) = (ip("192.168.0.1"), ip("192.168.0.2"));
+    let id = SaId {
+        src: if inbound { there } else { here },
+        dst: if inbound { here } else { there },
+        spi: Spi(spi),
+        proto: Proto::Esp,
+        mark: Mark::default(),
+        if_id: 0,
+    };
+    let (local, remote) = (vec![ts(local)], vec![ts(remote)]);
+    let spec = SaSpec {
+        name: "net".to_owned(),
+        reqid: 7,
+        seq: 0,
+        mode: Mode::Tunnel,
+        src_ts: if inbound {
+            remote.clone()
+        } else {
+            local.clone()
+        },
+        dst_ts: if inbound { local } else { remote },
+        interface: None,
+        lifetime: Lifetime::default(),
+        enc_alg: 20,
+        enc_key: SaSecret::default(),
+        int_alg: 1024,
+        int_key: SaSecret::default(),
+        replay_window: 32,
+        tfc: 0,
+        ipcomp: 0,
+        cpi: 0,
+        cpu: None,
+        encap: false,
+        offload: Offload::Packet,
+        set_mark: Mark::default(),
+        label: None,
+        esn: true,
+        copy_df: true,
+        copy_ecn: true,
+        copy_dscp: DscpCopy::OutOnly,
+        iptfs_dont_frag: false,
+        forward_icmp: false,
+        initiator: true,
+        inbound,
+        update: false,
+    };
+    (id, spec)
+}
+
+const LOCAL: &str = "10.1.0.0/16";
+const REMOTE: &str = "10.2.0.0/16";
+const GATES: &str = "gate4_16_16";
+
+fn table(kernel: &FakeKernel) -> FakeTable {
+    kernel.nft_table(ruleset::TABLE).expect("there is a table")
+}
+
+fn count(kernel: &FakeKernel, set: &str) -> usize {
+    table(kernel).sets.get(set).map_or(0, |set| set.len())
+}
+
+fn policy(
+    dir: Direction,
+    kind: PolicyKind,
+    class: PriorityClass,
+) -> (PolicyId, PolicySpec, PolicyKey) {
+    let (local, remote) = (ts(LOCAL), ts(REMOTE));
+    let (src_ts, dst_ts) = match dir {
+        Direction::Out => (local, remote),
+        _ => (remote, local),
+    };
+    let id = PolicyId {
+        dir,
+        src_ts,
+        dst_ts,
+        mark: Mark::default(),
+        if_id: 0,
+        interface: None,
+        label: None,
+    };
+    let spec = PolicySpec {
+        name: "net".to_owned(),
+        kind,
+        class,
+        manual_prio: 0,
+        offload: Offload::Packet,
+        pcpu_acquires: false,
+        forward_icmp: false,
+        src: None,
+        dst: None,
+        sa: SaReference {
+            mode: Some(Mode::Tunnel),
+            reqid: 7,
+            policy_count: 1,
+            esp: None,
+            ah: None,
+            ipcomp: 0,
+            cpi: 0,
+        },
+    };
+    let key = PolicyKey {
+        dir,
+        selector: Selector::from_ts(&src_ts, &dst_ts, 0),
+        mark: Mark::default(),
+        if_id: 0,
+        label: None,
+    };
+    (id, spec, key)
+}
+
+#[test]
+fn an_inbound_sa_closes_the_gate_and_says_what_it_may_deliver() {
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    assert!(
+        kernel.nft_table(ruleset::TABLE).is_none(),
+        "nothing to guard, no table"
+    );
+    let (id, spec) = sa(1, true, LOCAL, REMOTE);
+    guard.close_for_sa(&id, &spec).unwrap();
+    for (set, elements) in [(GATES, 1), ("sa4_16_16", 1), ("reqids", 1), ("peers4", 1)] {
+        assert_eq!(count(&kernel, set), elements, "{set}");
+    }
+    let gates = &table(&kernel).sets[GATES];
+    assert_eq!(gates[&vec![10, 1, 0, 0, 10, 2, 0, 0]].comment, "net");
+    guard.open_for_sa(&id.key());
+    for (set, elements) in [(GATES, 1), ("sa4_16_16", 0), ("reqids", 0), ("peers4", 0)] {
+        assert_eq!(count(&kernel, set), elements, "{set} after the SA");
+    }
+    let timeout = table(&kernel).sets[GATES].values().next().unwrap().timeout;
+    assert!(
+        timeout.is_some_and(|timeout| (9_000..=10_000).contains(&timeout)),
+        "{timeout:?}"
+    );
+}
+
+#[test]
+fn a_pair_of_sas_costs_two_transactions_and_a_rekey_one_each_way() {
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    let first = [sa(1, true, LOCAL, REMOTE), sa(2, false, LOCAL, REMOTE)];
+    for (id, spec) in &first {
+        guard.close_for_sa(id, spec).unwrap();
+    }
+    kernel.clear_requests();
+    let second = [sa(3, true, LOCAL, REMOTE), sa(4, false, LOCAL, REMOTE)];
+    for (id, spec) in &second {
+        guard.close_for_sa(id, spec).unwrap();
+    }
+    for (id, _) in &first {
+        guard.open_for_sa(&id.key());
+    }
+    assert_eq!(
+        kernel.request_names(),
+        Vec::<&str>::new(),
+        "a rekey changes nothing"
+    );
+    assert_eq!(count(&kernel, GATES), 1);
+}
+
+#[test]
+fn what_is_not_covered_has_no_gate() {
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    let (id, mut spec) = sa(1, true, LOCAL, REMOTE);
+    spec.offload = Offload::No;
+    guard.close_for_sa(&id, &spec).unwrap();
+    assert!(kernel.nft_table(ruleset::TABLE).is_none());
+    // Its outer addresses are exempt as soon as there is a gate.
+    let (other, packet) = sa(2, true, "192.168.0.1/32", "192.168.0.2/32");
+    guard.close_for_sa(&other, &packet).unwrap();
+    assert_eq!(count(&kernel, "peers4"), 1);
+    assert_eq!(guard.gates().len(), 1);
+    let (marked, _) = sa(3, true, LOCAL, REMOTE);
+    let marked = SaId {
+        mark: Mark {
+            value: 1,
+            mask: u32::MAX,
+        },
+        ..marked
+    };
+    guard.close_for_sa(&marked, &packet).unwrap();
+    assert_eq!(guard.gates().len(), 1);
+}
+
+#[test]
+fn a_trap_holds_the_gate_by_itself() {
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    let (id, spec, key) = policy(Direction::Out, PolicyKind::Ipsec, PriorityClass::Routed);
+    guard.close_for_policy(&id, &spec, &key).unwrap();
+    assert_eq!(guard.gates()[0].holders, ["net (trap)"]);
+    let (sa_id, sa_spec) = sa(1, true, LOCAL, REMOTE);
+    guard.close_for_sa(&sa_id, &sa_spec).unwrap();
+    guard.open_for_sa(&sa_id.key());
+    assert_eq!(guard.gates()[0].left, None, "the trap is still there");
+    guard.open_for_policy(&id, &spec, &key);
+    guard.open_for_policy(&id, &spec, &key);
+    assert!(guard.gates()[0].left.is_some());
+}
+
+#[test]
+fn pass_policies_are_exempt_exactly_as_the_kernel_matches_them() {
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    let (id, spec) = sa(1, true, LOCAL, REMOTE);
+    guard.close_for_sa(&id, &spec).unwrap();
+    let rules = |kernel: &FakeKernel, chain: &str| {
+        let table = table(kernel);
+        table.rules.iter().filter(|rule| rule.0 == chain).count()
+    };
+    assert_eq!(
+        (rules(&kernel, "exempt_in"), rules(&kernel, "exempt_out")),
+        (0, 0)
+    );
+    let policies = [Direction::In, Direction::Fwd, Direction::Out]
+        .map(|dir| policy(dir, PolicyKind::Pass, PriorityClass::Pass));
+    for (id, spec, mut key) in policies.clone() {
+        key.selector.proto = 17;
+        key.selector.dport = PortMatch {
+            port: 53,
+            mask: u16::MAX,
+        };
+        guard.close_for_policy(&id, &spec, &key).unwrap();
+    }
+    assert_eq!(
+        (rules(&kernel, "exempt_in"), rules(&kernel, "exempt_out")),
+        (1, 1)
+    );
+    for (id, spec, mut key) in policies {
+        key.selector.proto = 17;
+        key.selector.dport = PortMatch {
+            port: 53,
+            mask: u16::MAX,
+        };
+        guard.open_for_policy(&id, &spec, &key);
+    }
+    assert_eq!(
+        (rules(&kernel, "exempt_in"), rules(&kernel, "exempt_out")),
+        (0, 0)
+    );
+}
+
+#[test]
+fn without_nftables_the_gate_refuses_and_says_what_to_do() {
+    let kernel = FakeKernel::new();
+    kernel.set_knobs(Knobs {
+        nftables: false,
+        ..Knobs::default()
+    });
+    let guard = guard(&kernel);
+    let (id, spec) = sa(1, true, LOCAL, REMOTE);
+    let error = guard.close_for_sa(&id, &spec).unwrap_err().to_string();
+    assert!(error.contains("unable to close the gate"), "{error}");
+    assert!(error.contains("guard = no"), "{error}");
+    assert!(guard.gates().iter().all(|gate| gate.holders.is_empty()));
+    guard.stop();
+}
+
+#[test]
+fn a_failed_transaction_is_tried_once_more() {
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    let (id, spec) = sa(1, true, LOCAL, REMOTE);
+    guard.close_for_sa(&id, &spec).unwrap();
+    kernel.refuse_next(nft::NEWSETELEM, libc::ENOBUFS, None);
+    let (other, spec) = sa(2, true, LOCAL, "10.3.0.0/16");
+    guard.close_for_sa(&other, &spec).unwrap();
+    assert_eq!(count(&kernel, GATES), 2);
+}
+
+#[test]
+fn a_table_that_somebody_removed_comes_back_whole() {
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    let watch = GuardWatch::open(&guard).unwrap();
+    let (id, spec) = sa(1, true, LOCAL, REMOTE);
+    guard.close_for_sa(&id, &spec).unwrap();
+    guard.use_device(2, "p0").unwrap();
+    let rules = table(&kernel).rules.len();
+    assert!(watch.readable());
+    // Found by the event.
+    kernel.nft_change(ruleset::TABLE, None);
+    assert!(watch.readable());
+    assert_eq!(
+        (count(&kernel, GATES), table(&kernel).rules.len()),
+        (1, rules)
+    );
+    assert_eq!(kernel.nft_egress(ruleset::TABLE), ["egress_p0"]);
+    // Found by the next change of our own.
+    kernel.nft_change(ruleset::TABLE, None);
+    let (other, spec) = sa(2, true, LOCAL, "10.3.0.0/16");
+    guard.close_for_sa(&other, &spec).unwrap();
+    assert_eq!(
+        (count(&kernel, GATES), table(&kernel).rules.len()),
+        (2, rules)
+    );
+    // Found by looking.
+    kernel.nft_change(ruleset::TABLE, None);
+    assert!(watch.tick().is_some());
+    assert_eq!(
+        (count(&kernel, GATES), table(&kernel).rules.len()),
+        (2, rules)
+    );
+}
+
+#[test]
+fn foreign_rules_and_elements_are_found_by_looking() {
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    let (id, spec) = sa(1, true, LOCAL, REMOTE);
+    guard.close_for_sa(&id, &spec).unwrap();
+    assert!(!guard.verify(false));
+    let rules = table(&kernel).rules.len();
+    kernel.nft_change(
+        ruleset::TABLE,
+        Some(&mut |table| {
+            let accept = ("forward".to_owned(), 4711, Vec::new());
+            table.rules.insert(0, accept);
+            table.sets.get_mut(GATES).unwrap().clear();
+            let peers = table.sets.get_mut("peers4").unwrap();
+            peers.insert(vec![1; 8], Default::default());
+        }),
+    );
+    assert!(guard.verify(false));
+    assert_eq!(table(&kernel).rules.len(), rules);
+    assert_eq!((count(&kernel, GATES), count(&kernel, "peers4")), (1, 1));
+    assert!(!guard.verify(false), "all is as it should be");
+}
+
+#[test]
+fn a_gate_that_nobody_holds_may_be_opened_by_anybody() {
+    let kernel = FakeKernel::new();
+    let mut settings = settings();
+    settings.hold = Hold::Forever;
+    let guard = Guard::new(kernel.clone(), settings);
+    let (id, spec) = sa(1, true, LOCAL, REMOTE);
+    guard.close_for_sa(&id, &spec).unwrap();
+    let pair = admin::list(kernel.as_ref()).unwrap()[0].pair;
+    assert!(guard.open(&pair).is_err(), "it is held");
+    admin::open(kernel.as_ref(), &pair).unwrap();
+    guard.verify(true);
+    assert_eq!(count(&kernel, GATES), 1, "closed again");
+    guard.open_for_sa(&id.key());
+    assert_eq!(count(&kernel, GATES), 1, "for ever");
+    admin::open(kernel.as_ref(), &pair).unwrap();
+    guard.verify(true);
+    assert_eq!(count(&kernel, GATES), 0);
+    assert!(guard.gates().is_empty());
+    assert!(admin::open(kernel.as_ref(), &pair).is_err());
+}
+
+#[test]
+fn a_crash_leaves_the_gates_to_the_next_daemon() {
+    let kernel = FakeKernel::new();
+    let first = guard(&kernel);
+    let (id, spec) = sa(1, true, LOCAL, REMOTE);
+    first.close_for_sa(&id, &spec).unwrap();
+    drop(first);
+    let second = guard(&kernel);
+    second.adopt().unwrap();
+    let gates = second.gates();
+    assert_eq!((gates.len(), gates[0].last_holder.as_str()), (1, "net"));
+    assert_eq!(gates[0].left, None);
+    assert_eq!(count(&kernel, "reqids"), 0, "its SAs are not known here");
+    second.close_for_sa(&id, &spec).unwrap();
+    assert_eq!(count(&kernel, GATES), 1);
+    second.open_for_sa(&id.key());
+    assert!(second.gates()[0].left.is_some(), "claimed and released");
+}
+
+#[test]
+fn a_clean_stop_does_as_told() {
+    for (on_stop, timeout, left) in [
+        (OnStop::Open, None, 0),
+        (OnStop::Hold, Some(false), 1),
+        (OnStop::HoldTime, Some(true), 1),
+    ] {
+        let kernel = FakeKernel::new();
+        let mut settings = settings();
+        settings.on_stop = on_stop;
+        let guard = Guard::new(kernel.clone(), settings);
+        let (id, spec) = sa(1, true, LOCAL, REMOTE);
+        guard.close_for_sa(&id, &spec).unwrap();
+        // charon deletes its CHILD_SAs first.
+        guard.open_for_sa(&id.key());
+        guard.stop();
+        let gates = admin::list(kernel.as_ref()).unwrap();
+        assert_eq!(gates.len(), left, "{on_stop:?}");
+        let found = gates.first().map(|gate| gate.left.is_some());
+        assert_eq!(found, timeout, "{on_stop:?}");
+    }
+    let kernel = FakeKernel::new();
+    let mut settings = settings();
+    settings.hold = Hold::For(Duration::ZERO);
+    let guard = Guard::new(kernel.clone(), settings);
+    let (id, spec) = sa(1, true, LOCAL, REMOTE);
+    guard.close_for_sa(&id, &spec).unwrap();
+    guard.open_for_sa(&id.key());
+    guard.stop();
+    assert!(
+        kernel.nft_table(ruleset::TABLE).is_none(),
+        "nothing is left"
+    );
+}
+
+#[test]
+fn threads_share_transactions_and_none_returns_before_its_gate_is_closed() {
+    let kernel = FakeKernel::new();
+    let transactions = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&transactions);
+    kernel.set_rule(Some(Arc::new(move |_| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        std::thread::yield_now();
+        Ok(())
+    })));
+    let guard = guard(&kernel);
+    std::thread::scope(|scope| {
+        for thread in 0..8u32 {
+            let (guard, kernel) = (&guard, &kernel);
+            scope.spawn(move || {
+                for round in 0..30 {
+                    let number = thread * 30 + round;
+                    let remote = format!("10.{number}.0.0/16");
+                    let (id, spec) = sa(number, true, "172.16.0.0/16", &remote);
+                    guard.close_for_sa(&id, &spec).unwrap();
+                    let key = vec![172, 16, 0, 0, 10, number as u8, 0, 0];
+                    assert!(table(kernel).sets[GATES].contains_key(&key));
+                    if round % 2 == 0 {
+                        guard.open_for_sa(&id.key());
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(count(&kernel, GATES), 240);
+    assert_eq!(count(&kernel, "sa4_16_16"), 120);
+    assert!(!guard.verify(false));
+}
+
+#[test]
+fn an_sa_that_moves_takes_its_exemption_along() {
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    let (id, spec) = sa(1, true, LOCAL, REMOTE);
+    guard.close_for_sa(&id, &spec).unwrap();
+    let moved = SaId {
+        dst: Addr::new("192.168.9.9".parse().unwrap()),
+        ..id
+    };
+    guard.move_sa(&id.key(), &moved, Some(9));
+    let delivers = table(&kernel).sets["sa4_16_16"].clone();
+    assert_eq!(delivers.len(), 1);
+    assert!(delivers.keys().all(|key| key[..4] == 9u32.to_ne_bytes()));
+    assert!(table(&kernel).sets["reqids"].contains_key(9u32.to_ne_bytes().as_slice()));
+    let peers = &table(&kernel).sets["peers4"];
+    assert_eq!(
+        peers.keys().collect::<Vec<_>>(),
+        [&vec![192, 168, 9, 9, 192, 168, 0, 2]]
+    );
+    guard.open_for_sa(&moved.key());
+    assert_eq!(count(&kernel, "peers4"), 0);
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Foreign changes of the gate: found by the kernel's events and by a slow comparison, and undone.
+//!
+//! Owns the reading of nftables events. Called by charon's watcher and by the ticker. Must not react
+//! to changes of our own.
+
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::nft::{self, Change};
+use super::ruleset::{self, Category, TABLE};
+use super::{Guard, kernel};
+use crate::error::KernelError;
+use crate::host::Readable;
+use crate::xfrm::{EventSocket, Protocol, Received};
+
+/// How often the tables are compared with what they should be.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// Listens to changes of nftables.
+pub(crate) struct GuardWatch {
+    guard: Arc<Guard>,
+    socket: Box<dyn EventSocket>,
+    /// Our tables were changed in the set of changes that is being read.
+    touched: AtomicBool,
+}
+
+impl GuardWatch {
+    /// Subscribes. Fails if the kernel has no nftables.
+    pub(crate) fn open(guard: &Arc<Guard>) -> Result<Self, KernelError> {
+        let socket = guard
+            .transport
+            .subscribe(Protocol::Netfilter, &[nft::GROUP])?;
+        Ok(Self {
+            guard: Arc::clone(guard),
+            socket,
+            touched: AtomicBool::new(false),
+        })
+    }
+
+    /// To be watched.
+    pub(crate) fn fd(&self) -> RawFd {
+        self.socket.fd()
+    }
+
+    /// Reads what there is; whether somebody else changed our tables.
+    fn foreign_change(&self) -> Result<bool, KernelError> {
+        let mut foreign = false;
+        while let Some(received) = self.socket.read()? {
+            let change = match &received {
+                Received::Overrun => {
+                    foreign = true;
+                    None
+                }
+                Received::Message(reply) => nft::decode_change(reply),
+            };
+            match change {
+                Some(Change::Table(table)) if table == TABLE => {
+                    self.touched.store(true, Ordering::Relaxed);
+                }
+                Some(Change::Generation(process)) => {
+                    let touched = self.touched.swap(false, Ordering::Relaxed);
+                    foreign |= touched && process != std::process::id();
+                }
+                _ => {}
+            }
+        }
+        Ok(foreign)
+    }
+}
+
+impl Readable for GuardWatch {
+    fn readable(&self) -> bool {
+        match self.foreign_change() {
+            Ok(true) => {
+                self.guard.verify(true);
+            }
+            Ok(false) => {}
+            Err(error) => {
+                log::error!("unable to read changes of nftables: {error}");
+                self.guard.verify(true);
+            }
+        }
+        true
+    }
+}
+
+impl GuardWatch {
+    /// Compares the tables with what they should be; how long until the next time, if there is
+    /// something to look after.
+    pub(crate) fn tick(&self) -> Option<Duration> {
+        if !self.guard.is_active() {
+            return None;
+        }
+        self.guard.verify(false);
+        Some(PERIOD)
+    }
+}
+
+impl Guard {
+    /// Whether there is a table to look after.
+    pub(crate) fn is_active(&self) -> bool {
+        self.lock().active
+    }
+
+    /// Compares the tables with what they should be, and mends them. `rewrite` writes the rules anew
+    /// even if they look untouched. Returns whether something was wrong.
+    pub(crate) fn verify(&self, rewrite: bool) -> bool {
+        if !self.is_active() {
+            return false;
+        }
+        match self.compare(rewrite) {
+            Ok(wrong) => {
+                self.finish();
+                wrong
+            }
+            Err(error) => {
+                log::error!("unable to read the tables of the gate: {error}");
+                false
+            }
+        }
+    }
+
+    fn compare(&self, rewrite: bool) -> Result<bool, KernelError> {
+        let transport = self.transport.as_ref();
+        let sets = kernel::read_sets(transport)?;
+        let rules = kernel::read_rules(transport)?;
+        if sets.is_empty() {
+            log::warn!("somebody removed table inet {TABLE}: the gate is closed again");
+            let mut state = self.lock();
+            state.model.lost();
+            state.rules_dirty = true;
+            return Ok(true);
+        }
+        let mut elements = Vec::new();
+        for set in &sets {
+            elements.push((set, kernel::read_elements(transport, set)?));
+        }
+        let now = self.now();
+        let mut state = self.lock();
+        state.model.expire(now);
+        let mut wrong = false;
+        if rewrite || (!state.busy && !state.rules_dirty && rules != state.written) {
+            wrong = rules != state.written;
+            state.rules_dirty = true;
+        }
+        let (mut again, mut opened, mut strays) = (0, 0, 0);
+        for (set, found) in elements {
+            let (a, o) = state.model.compare(set, &found, now);
+            again += a;
+            opened += o;
+            let constant = ruleset::constants().iter().any(|(name, _)| name == set);
+            if Category::of_gates(set).is_none() && !constant {
+                strays += state.model.remove_strays(set, &found);
+            }
+        }
+        // A set that is gone took its elements along.
+        let names: Vec<String> = state
+            .layout
+            .categories
+            .iter()
+            .flat_map(|category| [category.gates(), category.deliveries()])
+            .filter(|name| !sets.contains(name))
+            .collect();
+        for name in names {
+            again += state.model.compare(&name, &[], now).0;
+            state.rules_dirty = true;
+        }
+        drop(state);
+        if wrong {
+            log::warn!("somebody changed the rules of table {TABLE}: they are written anew");
+        }
+        if again + strays > 0 {
+            log::warn!(
+                "somebody changed table inet {TABLE}: {again} elements are put back, {strays} removed"
+            );
+        }
+        if opened > 0 {
+            log::warn!("{opened} gates that nobody held were opened by hand");
+        }
+        Ok(wrong || again + strays > 0)
+    }
+}
