@@ -30,6 +30,35 @@ pub(crate) fn run(
     kernel: Series,
     fresh: bool,
 ) -> Result<ExitCode> {
+    fill(repo, cache, chosen, kernel, fresh)?;
+    let rows = rows(repo, chosen, kernel)?;
+    println!("\n{}", text(&rows));
+    let failed = rows
+        .iter()
+        .filter(|row| {
+            row.scenario
+                .fits(kernel, Plugin::KernelFastswan, row.scenario.release())
+        })
+        .any(|row| {
+            row.results[1]
+                .as_ref()
+                .is_none_or(|verdict| !verdict.passed())
+        });
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// Runs what both columns lack: ours always, strongSwan's own where no result of the same tests is there (or `fresh`).
+pub(crate) fn fill(
+    repo: &Repo,
+    cache: &Cache,
+    chosen: &[Scenario],
+    kernel: Series,
+    fresh: bool,
+) -> Result<()> {
     for plugin in COLUMNS {
         for release in [Release::Trixie, Release::Sid] {
             let names = due(repo, chosen, kernel, plugin, release, fresh)?;
@@ -48,24 +77,7 @@ pub(crate) fn run(
             lab::run(repo, cache, &run)?;
         }
     }
-    let rows = rows(repo, chosen, kernel);
-    println!("\n{}", text(&rows));
-    let failed = rows
-        .iter()
-        .filter(|row| {
-            row.scenario
-                .fits(kernel, Plugin::KernelFastswan, row.scenario.release())
-        })
-        .any(|row| {
-            row.results[1]
-                .as_ref()
-                .is_none_or(|verdict| !verdict.passed())
-        });
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(())
 }
 
 /// Names of the scenarios that must run with `plugin` in the guest of `release`: all with ours, and with strongSwan's
@@ -104,18 +116,20 @@ struct Row {
     results: [Option<Verdict>; 2],
 }
 
-fn rows(repo: &Repo, chosen: &[Scenario], kernel: Series) -> Vec<Row> {
-    chosen
-        .iter()
-        .map(|scenario| Row {
+/// A result of other tests than the present ones counts as none.
+fn rows(repo: &Repo, chosen: &[Scenario], kernel: Series) -> Result<Vec<Row>> {
+    let row = |scenario: &Scenario| {
+        let key = scenarios::tests_key(repo, &scenario.name)?;
+        let results = COLUMNS.map(|plugin| {
+            let folder = lab::results(repo, kernel, plugin, scenario.release());
+            Verdict::read(&folder.join(&scenario.name), Some(&key))
+        });
+        Ok(Row {
             scenario: scenario.clone(),
-            results: COLUMNS.map(|plugin| {
-                let release = scenario.release();
-                let folder = lab::results(repo, kernel, plugin, release).join(&scenario.name);
-                Verdict::read(&folder, None)
-            }),
+            results,
         })
-        .collect()
+    };
+    chosen.iter().map(row).collect()
 }
 
 /// What a cell says.
@@ -189,13 +203,13 @@ fn markdown(rows: &[Row]) -> String {
 #[allow(dead_code, reason = "the writer of pages calls it")]
 pub(crate) fn section(repo: &Repo, set: &str) -> Result<String> {
     let chosen = scenarios::select(repo, &[], Some(set))?;
-    Ok(markdown(&rows(repo, &chosen, Series::New)))
+    Ok(markdown(&rows(repo, &chosen, Series::New)?))
 }
 
 /// The table of a set from the results that are there, for a terminal.
 pub(crate) fn table(repo: &Repo, set: &str) -> Result<String> {
     let chosen = scenarios::select(repo, &[], Some(set))?;
-    Ok(text(&rows(repo, &chosen, Series::New)))
+    Ok(text(&rows(repo, &chosen, Series::New)?))
 }
 
 #[cfg(test)]

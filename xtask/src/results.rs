@@ -93,7 +93,7 @@ impl Verdict {
             .with_context(|| format!("cannot write {}", file.display()))
     }
 
-    /// The kept result of a scenario, if it was made from `key` (of any tests without one).
+    /// The kept result of a scenario, if it was made from `key` (without one, of any tests).
     pub(crate) fn read(folder: &Path, key: Option<&str>) -> Option<Self> {
         let text = fs::read_to_string(folder.join("result.json")).ok()?;
         let value: Value = serde_json::from_str(&text).ok()?;

@@ -87,13 +87,6 @@ answers() {
 	same "$1 talks to $4 at $2 port $3" "$4" "$got"
 }
 
-# silent HOST ADDRESS PORT: no connection comes up.
-silent() {
-	local got
-	got=$(on "$1" timeout 4 socat -u "TCP4:$2:$3,connect-timeout=2" - 2>/dev/null)
-	same "$1 gets no connection to $2 port $3" "" "$got"
-}
-
 servers_stop() {
 	[ -z "$SERVERS" ] || kill $SERVERS 2>/dev/null
 	SERVERS=

@@ -13,6 +13,6 @@ reaches carol 10.1.0.1 3
 same "6 packets took the SA for ICMP, none the other" "6 0" "$(child_field carol packets-out | tr '\n' ' ' | sed 's/ $//')"
 answers carol 10.1.0.10 22 alice
 wire_esp_only
-silent carol 10.1.0.10 23
+answers carol 10.1.0.10 23 alice
 wire_flush
-seen "another port is not protected" 'tcp port 23'
+seen "another port is not protected: that was in clear" 'tcp port 23'
