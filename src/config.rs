@@ -8,7 +8,7 @@
 #![forbid(unsafe_code)]
 
 use crate::host::Host;
-use crate::xfrm::Iptfs;
+use crate::xfrm::{HashThresholds, Iptfs, NetlinkSettings, Threshold};
 
 /// Where our own settings live.
 pub const PREFIX: &str = "plugins.kernel-fastswan.";
@@ -72,6 +72,11 @@ pub struct Config {
     pub truth_interval: u32,
     /// `guard*`: the gate against traffic in clear.
     pub guard: crate::guard::Settings,
+    /// `spdh_thresh.*`: from which prefix lengths on the kernel finds policies by hash.
+    pub hash_thresholds: HashThresholds,
+    /// `buflen`, `receive_buffer_size`, `timeout`, `retries`, `ignore_retransmit_errors`: for the
+    /// netlink sockets, at the start only.
+    pub netlink: NetlinkSettings,
     /// `charon.iptfs.*`: what charon offers for RFC 9347.
     pub iptfs: Iptfs,
 }
@@ -94,6 +99,8 @@ impl Default for Config {
             next_hop_keepalive: 15,
             truth_interval: 300,
             guard: crate::guard::Settings::default(),
+            hash_thresholds: HashThresholds::default(),
+            netlink: NetlinkSettings::default(),
             iptfs: Iptfs::default(),
         }
     }
@@ -125,8 +132,10 @@ impl Config {
             number("spi_min", default.spi_min),
             number("spi_max", default.spi_max),
         );
+        // In whichever order, as with kernel-netlink.
+        (spi_min, spi_max) = (spi_min.min(spi_max), spi_min.max(spi_max));
         // 0 is no SPI and 1 to 255 are reserved (RFC 4303, 2.1).
-        if spi_min < 256 || spi_min >= spi_max {
+        if spi_min < 256 {
             log::warn!(
                 "charon.spi_min = {spi_min:#x} and spi_max = {spi_max:#x} are no range above 255, \
                  using {:#x} to {:#x}",
@@ -135,6 +144,22 @@ impl Config {
             );
             (spi_min, spi_max) = (default.spi_min, default.spi_max);
         }
+        say_what_has_no_effect(host);
+        let hash = &default.hash_thresholds;
+        let threshold = |family: &str, fallback: Threshold, max: i64| Threshold {
+            local: bounded(
+                &format!("spdh_thresh.{family}.lbits"),
+                u32::from(fallback.local),
+                0,
+                max,
+            ) as u8,
+            remote: bounded(
+                &format!("spdh_thresh.{family}.rbits"),
+                u32::from(fallback.remote),
+                0,
+                max,
+            ) as u8,
+        };
         let timeout = host.get_int(
             &format!("{PREFIX}neighbour_timeout"),
             default.neighbour_timeout_ms as i64,
@@ -165,6 +190,22 @@ impl Config {
             next_hop_keepalive: bounded("next_hop_keepalive", default.next_hop_keepalive, 0, 600),
             truth_interval: bounded("truth_interval", default.truth_interval, 0, 86_400),
             guard: crate::guard::Settings::read(host, PREFIX),
+            hash_thresholds: HashThresholds {
+                ipv4: threshold("ipv4", hash.ipv4, 32),
+                ipv6: threshold("ipv6", hash.ipv6, 128),
+            },
+            netlink: NetlinkSettings {
+                buffer_len: bounded("buflen", 0, 0, 1 << 24),
+                receive_buffer: bounded(
+                    "receive_buffer_size",
+                    default.netlink.receive_buffer,
+                    0,
+                    i64::from(i32::MAX / 2),
+                ),
+                timeout_ms: bounded("timeout", 0, 0, 60_000),
+                retries: bounded("retries", 0, 0, 100),
+                ignore_retransmit_errors: own("ignore_retransmit_errors", false),
+            },
             iptfs: Iptfs {
                 drop_time: number("iptfs.drop_time", default.iptfs.drop_time),
                 reorder_window: u16::try_from(number(
@@ -178,5 +219,17 @@ impl Config {
                 dont_fragment: host.get_bool("iptfs.dont_fragment", default.iptfs.dont_fragment),
             },
         }
+    }
+}
+
+/// Settings of kernel-netlink that are accepted and need nothing: requests always run side by side,
+/// and features are found by name on each device.
+fn say_what_has_no_effect(host: &dyn Host) {
+    if host.get_bool(&format!("{PREFIX}parallel_xfrm"), false) {
+        log::debug!("parallel_xfrm has no effect: no request waits for another");
+    }
+    let key = "hw_offload_feature_interface";
+    if let Some(interface) = host.get_str(&format!("{PREFIX}{key}")) {
+        log::debug!("{key} = {interface} has no effect: features are found by name");
     }
 }

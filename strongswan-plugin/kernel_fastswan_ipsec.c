@@ -549,8 +549,8 @@ METHOD(kernel_ipsec_t, update_sa, status_t,
 			.interface = data->interface,
 			.old_reqid = data->old_reqid,
 			.known = TRUE,
-			.mode = from_mode(data->mode),
-			.hw_offload = from_offload(data->hw_offload),
+			.mode = fastswan_from_mode(data->mode),
+			.hw_offload = fastswan_from_offload(data->hw_offload),
 			.inbound = data->inbound,
 #endif
 		};

@@ -113,6 +113,35 @@ static void set_acq_expires()
 }
 
 /**
+ * Say what ends charon in a moment, if it does: a plugin that is marked as
+ * critical has to load all of its features, and kernel-netlink's IPsec half
+ * cannot be loaded beside ours.
+ */
+static void check_critical()
+{
+	enumerator_t *enumerator;
+	char *list, *plugin;
+
+	list = lib->settings->get_str(lib->settings, "%s.load", NULL, lib->ns);
+	if (!list || lib->settings->get_bool(lib->settings, "%s.load_modular",
+										 FALSE, lib->ns))
+	{
+		return;
+	}
+	enumerator = enumerator_create_token(list, " ", " ");
+	while (enumerator->enumerate(enumerator, &plugin))
+	{
+		if (streq(plugin, "kernel-netlink!"))
+		{
+			DBG1(DBG_KNL, "kernel-netlink is marked as critical in %s.load: "
+				 "charon will not start, since one of its features is provided "
+				 "by kernel-fastswan now; remove the exclamation mark", lib->ns);
+		}
+	}
+	enumerator->destroy(enumerator);
+}
+
+/**
  * Callback of our feature: as kernel_ipsec_register(), but says so if another
  * plugin was faster, which charon itself only mentions at level 2.
  */
@@ -127,6 +156,7 @@ static bool register_ipsec(plugin_t *plugin, plugin_feature_t *feature,
 		if (reg)
 		{
 			set_acq_expires();
+			check_critical();
 		}
 		return TRUE;
 	}

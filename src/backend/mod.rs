@@ -102,7 +102,9 @@ pub struct Backend {
 impl Backend {
     /// Opens the sockets and starts to listen. Fails if the kernel offers no XFRM, with the reason.
     pub fn create(host: Arc<dyn Host>, version: &str) -> Result<Arc<Self>> {
-        Self::with_transport(host, version, Arc::new(NetlinkTransport::new()?))
+        let settings = Config::read(host.as_ref()).netlink;
+        let transport = NetlinkTransport::with_settings(settings)?;
+        Self::with_transport(host, version, Arc::new(transport))
     }
 
     /// As [`Backend::create`], over another way to the kernel.
@@ -131,6 +133,9 @@ impl Backend {
         let kernel = Kernel::new(Arc::clone(&transport));
         kernel.ask_abilities();
         let guard = Arc::new(Guard::new(Arc::clone(&transport), config.guard.clone()));
+        if let Err(error) = kernel.set_hash_thresholds(&config.hash_thresholds) {
+            log::error!("setting SPD hash threshold failed: {error}");
+        }
         let sad = Arc::new(Sad::default());
         let ticker = Arc::new(Ticker::new(timer));
         let recovery = Arc::new(Recovery::new(Arc::clone(&sad), Arc::clone(&ticker)));

@@ -46,7 +46,7 @@ pub use consts::{
     XFRMNLGRP_SA,
 };
 pub use event::{Event, decode_event};
-pub use netlink::NetlinkTransport;
+pub use netlink::{NetlinkSettings, NetlinkTransport};
 pub use policy::{
     Action, HashThresholds, PolicyKey, PolicyMessage, PolicyState, Template, Threshold,
 };

@@ -57,9 +57,79 @@ struct Pool {
     idle: Mutex<Vec<Channel>>,
 }
 
+/// Settings of the sockets, with kernel-netlink's names and defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetlinkSettings {
+    /// `buflen`: room for one datagram; what is smaller than the largest the kernel sends is taken
+    /// for that.
+    pub buffer_len: u32,
+    /// `receive_buffer_size`: of each socket in bytes, 0 = the system's default.
+    pub receive_buffer: u32,
+    /// `timeout`: milliseconds to wait for an answer, 0 = as long as is bearable.
+    pub timeout_ms: u32,
+    /// `retries`: how often a request is sent again after that time, if there is one.
+    pub retries: u32,
+    /// `ignore_retransmit_errors`: a request that was sent again and is refused because it was
+    /// executed before has succeeded.
+    pub ignore_retransmit_errors: bool,
+}
+
+impl Default for NetlinkSettings {
+    fn default() -> Self {
+        Self {
+            buffer_len: 0,
+            receive_buffer: EVENT_BUFFER as u32,
+            timeout_ms: 0,
+            retries: 0,
+            ignore_retransmit_errors: false,
+        }
+    }
+}
+
+impl NetlinkSettings {
+    fn timeout(&self) -> Duration {
+        match self.timeout_ms {
+            0 => TIMEOUT,
+            timeout => Duration::from_millis(u64::from(timeout)),
+        }
+    }
+
+    fn retries(&self) -> u32 {
+        if self.timeout_ms == 0 {
+            0
+        } else {
+            self.retries
+        }
+    }
+
+    /// Whether a refusal only says that the request was executed when it was sent before
+    /// (kernel_netlink_shared.c: ignore_retransmit_error).
+    fn was_executed(&self, protocol: Protocol, kind: u16, errno: i32) -> bool {
+        use super::consts::{
+            XFRM_MSG_DELPOLICY, XFRM_MSG_DELSA, XFRM_MSG_NEWPOLICY, XFRM_MSG_NEWSA,
+        };
+        // Numbers of messages count within their protocol. The SAD says ESRCH, the SPD ENOENT.
+        self.ignore_retransmit_errors
+            && match (protocol, errno) {
+                (Protocol::Xfrm, libc::EEXIST) => {
+                    matches!(kind, XFRM_MSG_NEWPOLICY | XFRM_MSG_NEWSA)
+                }
+                (Protocol::Xfrm, libc::ENOENT | libc::ESRCH) => {
+                    matches!(kind, XFRM_MSG_DELPOLICY | XFRM_MSG_DELSA)
+                }
+                (Protocol::Route, libc::EEXIST) => {
+                    matches!(kind, libc::RTM_NEWLINK | libc::RTM_NEWNEIGH)
+                }
+                (Protocol::Route, libc::ENODEV) => kind == libc::RTM_DELLINK,
+                _ => false,
+            }
+    }
+}
+
 /// The kernel of this machine, in the network namespace of the thread that opens a socket.
 #[derive(Default)]
 pub struct NetlinkTransport {
+    settings: NetlinkSettings,
     xfrm: Pool,
     route: Pool,
     generic: Pool,
@@ -80,7 +150,15 @@ enum Step {
 impl NetlinkTransport {
     /// Opens a first XFRM socket, so that a kernel without XFRM is noticed at once.
     pub fn new() -> Result<Self, KernelError> {
-        let transport = Self::default();
+        Self::with_settings(NetlinkSettings::default())
+    }
+
+    /// As [`NetlinkTransport::new`], with settings.
+    pub fn with_settings(settings: NetlinkSettings) -> Result<Self, KernelError> {
+        let transport = Self {
+            settings,
+            ..Self::default()
+        };
         let channel = transport.take(Protocol::Xfrm, "NETLINK_XFRM socket")?;
         transport.put_back(Protocol::Xfrm, channel);
         Ok(transport)
@@ -99,7 +177,8 @@ impl NetlinkTransport {
         let idle = lock(&self.pool(protocol).idle).pop();
         match idle {
             Some(channel) => Ok(channel),
-            None => Channel::open(protocol).map_err(|error| open_error(protocol, name, &error)),
+            None => Channel::open(protocol, &self.settings)
+                .map_err(|error| open_error(protocol, name, &error)),
         }
     }
 
@@ -131,8 +210,8 @@ impl NetlinkTransport {
         let sequence = channel
             .send(request, flags | libc::NLM_F_REQUEST as u16)
             .map_err(|error| KernelError::new(name, errno_of(&error)))?;
-        let deadline = Instant::now() + TIMEOUT;
-        let mut lost = false;
+        let mut deadline = Instant::now() + self.settings.timeout();
+        let (mut lost, mut answered, mut sent_again) = (false, false, 0);
         loop {
             // After an overrun the answer may still be there, but it is not worth a wait.
             let wait = if lost { libc::MSG_DONTWAIT } else { 0 };
@@ -142,12 +221,31 @@ impl NetlinkTransport {
                     lost = true;
                     continue;
                 }
+                // Once there is an answer, the request has arrived.
+                Err(error)
+                    if errno_of(&error) == libc::EAGAIN
+                        && !lost
+                        && !answered
+                        && sent_again < self.settings.retries() =>
+                {
+                    sent_again += 1;
+                    log::warn!(
+                        "retransmitting Netlink request {name} ({sent_again}/{})",
+                        self.settings.retries()
+                    );
+                    channel
+                        .send_again(request, flags | libc::NLM_F_REQUEST as u16)
+                        .map_err(|error| KernelError::new(name, errno_of(&error)))?;
+                    deadline = Instant::now() + self.settings.timeout();
+                    continue;
+                }
                 Err(error) => return Err(receive_error(name, &error, lost)),
             };
             for raw in Messages::new(datagram) {
                 if raw.sequence != sequence || raw.kind == NLMSG_NOOP {
                     continue;
                 }
+                answered = true;
                 match on(raw.kind, raw.flags, raw.payload) {
                     Ok(Step::More) => {}
                     Ok(Step::Done) => {
@@ -157,6 +255,13 @@ impl NetlinkTransport {
                     Err(refusal) => {
                         // The kernel's verdict ends the conversation as well.
                         self.put_back(protocol, channel);
+                        if sent_again > 0
+                            && self
+                                .settings
+                                .was_executed(protocol, request.kind(), refusal.errno)
+                        {
+                            return Ok(());
+                        }
                         return Err(refusal);
                     }
                 }
@@ -388,8 +493,12 @@ impl Transport for NetlinkTransport {
         let socket = open(protocol).map_err(|error| open_error(protocol, NAME, &error))?;
         let fail = |error: io::Error| KernelError::new(NAME, errno_of(&error));
         let fd = socket.as_raw_fd();
-        let size = subscription.buffer.unwrap_or(EVENT_BUFFER);
-        sockopt::force_receive_buffer(fd, size).map_err(fail)?;
+        let size = subscription
+            .buffer
+            .unwrap_or(self.settings.receive_buffer as i32);
+        if size != 0 {
+            sockopt::force_receive_buffer(fd, size).map_err(fail)?;
+        }
         if !subscription.kinds.is_empty() {
             // Before the first group is joined: nothing else ever arrives.
             sockopt::accept_kinds(fd, subscription.kinds).map_err(fail)?;
@@ -404,6 +513,59 @@ impl Transport for NetlinkTransport {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_that_was_executed_before_has_succeeded_if_that_is_wanted() {
+        let ignoring = NetlinkSettings {
+            ignore_retransmit_errors: true,
+            ..NetlinkSettings::default()
+        };
+        let strict = NetlinkSettings::default();
+        for (kind, errno, executed) in [
+            (16, libc::EEXIST, true),
+            (17, libc::ESRCH, true),
+            (19, libc::EEXIST, true),
+            (20, libc::ENOENT, true),
+            (26, libc::EEXIST, false),
+            (16, libc::ESRCH, false),
+            (18, libc::ESRCH, false),
+            (16, libc::EINVAL, false),
+        ] {
+            let answer = ignoring.was_executed(Protocol::Xfrm, kind, errno);
+            assert_eq!(answer, executed, "{kind} {errno}");
+            assert!(!strict.was_executed(Protocol::Xfrm, kind, errno));
+        }
+    }
+
+    #[test]
+    fn the_same_number_means_another_message_in_another_protocol() {
+        let ignoring = NetlinkSettings {
+            ignore_retransmit_errors: true,
+            ..NetlinkSettings::default()
+        };
+        // 17 is RTM_DELLINK and XFRM_MSG_DELSA, 19 RTM_SETLINK and XFRM_MSG_NEWPOLICY.
+        for (kind, errno, executed) in [
+            (16, libc::EEXIST, true),
+            (17, libc::ENODEV, true),
+            (17, libc::ESRCH, false),
+            (19, libc::EEXIST, false),
+        ] {
+            let answer = ignoring.was_executed(Protocol::Route, kind, errno);
+            assert_eq!(answer, executed, "{kind} {errno}");
+        }
+    }
+
+    #[test]
+    fn without_a_timeout_nothing_is_sent_again() {
+        let mut settings = NetlinkSettings {
+            retries: 3,
+            ..NetlinkSettings::default()
+        };
+        assert_eq!((settings.timeout(), settings.retries()), (TIMEOUT, 0));
+        settings.timeout_ms = 200;
+        assert_eq!(settings.timeout(), Duration::from_millis(200));
+        assert_eq!(settings.retries(), 3);
+    }
 
     #[test]
     fn a_busy_driver_is_asked_again_but_not_for_ever() {

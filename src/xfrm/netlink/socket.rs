@@ -19,6 +19,7 @@ use super::super::consts::{NLA_ALIGN, NLMSG_HDRLEN};
 use super::super::request::Request;
 use super::super::sockopt;
 use super::super::transport::Protocol;
+use super::NetlinkSettings;
 
 /// How long an answer may take. Programming a NIC takes milliseconds, but all requests of a network
 /// namespace queue up in the kernel.
@@ -38,8 +39,13 @@ pub(super) struct Buffer {
 
 impl Buffer {
     pub(super) fn new() -> Self {
+        Self::with_len(BUFFER_LEN)
+    }
+
+    /// At least as large as any datagram.
+    fn with_len(len: usize) -> Self {
         Self {
-            bytes: vec![0; BUFFER_LEN],
+            bytes: vec![0; len.max(BUFFER_LEN)],
             used: 0,
         }
     }
@@ -97,17 +103,22 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn open(protocol: Protocol) -> io::Result<Self> {
+    pub(super) fn open(protocol: Protocol, settings: &NetlinkSettings) -> io::Result<Self> {
         let socket = open(protocol)?;
         socket.connect(&SocketAddr::new(0, 0))?;
         // Kernels that lack these only give shorter errors.
         let _ = socket.set_ext_ack(true);
         let _ = socket.set_cap_ack(true);
-        sockopt::set_timeouts(socket.as_raw_fd(), TIMEOUT)?;
+        sockopt::set_timeouts(socket.as_raw_fd(), settings.timeout())?;
+        if settings.receive_buffer != 0 {
+            // Without it, a large dump takes more turns; nothing is lost.
+            let _ =
+                sockopt::force_receive_buffer(socket.as_raw_fd(), settings.receive_buffer as i32);
+        }
         Ok(Self {
             socket,
             sequence: 0,
-            buffer: Buffer::new(),
+            buffer: Buffer::with_len(settings.buffer_len as usize),
         })
     }
 
@@ -142,6 +153,11 @@ impl Channel {
     /// Sends a request with a sequence number of its own, which is returned.
     pub(super) fn send(&mut self, request: &Request, flags: u16) -> io::Result<u32> {
         self.sequence = self.sequence.wrapping_add(1);
+        self.send_again(request, flags)
+    }
+
+    /// Sends a request with the number of the last one: the same request.
+    pub(super) fn send_again(&mut self, request: &Request, flags: u16) -> io::Result<u32> {
         let bytes = request.bytes();
         let mut header = [0; NLMSG_HDRLEN];
         header[..4].copy_from_slice(&(bytes.len() as u32).to_ne_bytes());

@@ -384,6 +384,47 @@ enumerator_t *enumerator_create_empty(void)
 	return this;
 }
 
+typedef struct {
+	enumerator_t public;
+	char *text, *at;
+} paper_token_t;
+
+static bool token_next(enumerator_t *this, ...)
+{
+	paper_token_t *token = (paper_token_t*)this;
+	va_list args;
+	char *next;
+
+	next = strtok_r(token->at ? NULL : token->text, " ", &token->at);
+	if (next)
+	{
+		va_start(args, this);
+		*va_arg(args, char**) = next;
+		va_end(args);
+	}
+	return next != NULL;
+}
+
+static void token_free(enumerator_t *this)
+{
+	free(((paper_token_t*)this)->text);
+	free(this);
+}
+
+enumerator_t *enumerator_create_token(const char *string, const char *sep, const char *trim)
+{
+	paper_token_t *this;
+
+	INIT(this,
+		.public = {
+			.enumerate = token_next,
+			.destroy = token_free,
+		},
+		.text = strdup(string),
+	);
+	return &this->public;
+}
+
 /** as enumerator.c has it: passes the arguments on as a list */
 bool enumerator_enumerate_default(enumerator_t *enumerator, ...)
 {
@@ -434,6 +475,19 @@ static char *settings_str(settings_t *this, char *key, char *def, ...)
 		}
 	}
 	return def;
+}
+
+bool settings_value_as_bool(char *value, bool def);
+
+static bool settings_bool(settings_t *this, char *key, bool def, ...)
+{
+	char name[512];
+	va_list args;
+
+	va_start(args, def);
+	vsnprintf(name, sizeof(name), key, args);
+	va_end(args);
+	return settings_value_as_bool(settings_str(this, "%s", NULL, name), def);
 }
 
 static int settings_int(settings_t *this, char *key, int def, ...)
@@ -869,6 +923,7 @@ void paper_charon(void)
 	static settings_t paper_settings = {
 		.get_str = settings_str,
 		.get_int = settings_int,
+		.get_bool = settings_bool,
 		.set_int = settings_set_int,
 	};
 	static capabilities_t caps = { .keep = caps_keep, .get_uid = caps_uid, .get_gid = caps_gid };

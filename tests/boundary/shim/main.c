@@ -405,6 +405,30 @@ static void case_lost(void)
 	plugin->destroy(plugin);
 }
 
+/** kernel-netlink as a critical plugin ends charon: our line says why. */
+static void case_critical(void)
+{
+	paper_line_t *line;
+
+	paper_set("charon.load", "random kernel-fastswan kernel-netlink vici");
+	load();
+	unload();
+	check(!paper_find("critical"));
+	created = destroyed = 0;
+	paper_set("charon.load", "random kernel-fastswan kernel-netlink! vici");
+	load();
+	unload();
+	line = paper_find("kernel-netlink is marked as critical in charon.load");
+	check(line && line->level == 1 && line->group == DBG_KNL);
+	check(strstr(line->text, "exclamation mark"));
+	/* with load_modular that list has no such marks */
+	paper_lines = created = destroyed = 0;
+	paper_set("charon.load_modular", "yes");
+	load();
+	unload();
+	check(!paper_find("critical"));
+}
+
 static void case_version(void)
 {
 	static const char *versions[] = {
@@ -1157,7 +1181,7 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } cases[] = {
-	{ "plugin", case_plugin }, { "lost", case_lost }, { "version", case_version },
+	{ "plugin", case_plugin }, { "lost", case_lost }, { "critical", case_critical }, { "version", case_version },
 	{ "null", case_null }, { "sa", case_sa }, { "update", case_update },
 	{ "policy", case_policy }, { "answers", case_answers }, { "settings", case_settings },
 	{ "events", case_events }, { "network", case_network }, { "xfrmi", case_xfrmi },
