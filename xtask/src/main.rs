@@ -15,11 +15,13 @@ mod check;
 mod compare;
 mod demo;
 mod dist;
+mod docs;
 mod host;
 mod initramfs;
 mod kernels;
 mod lab;
 mod lanes;
+mod parity;
 mod results;
 mod roots;
 mod run;
@@ -68,7 +70,7 @@ enum Command {
         /// Only what runs in the virtual machine.
         #[arg(long)]
         lab: bool,
-        /// Only steps (check, unit, integration, boundary, dist, vnic) and scenarios whose name contains this.
+        /// Only steps (check, unit, integration, boundary, docs, dist, vnic, parity) and scenarios whose name contains this.
         #[arg(long, value_name = "NAME")]
         only: Option<String>,
     },
@@ -80,6 +82,23 @@ enum Command {
     },
     /// Check form, lints and rules of the sources.
     Check,
+    /// Compare with strongSwan's own plugin, attribute by attribute.
+    Parity {
+        /// Which release the guest is: trixie has strongSwan 6.0.1, sid 6.1.0.
+        #[arg(long, default_value = "trixie")]
+        release: roots::Release,
+        /// Which kernel to boot.
+        #[arg(long, default_value = "7.3")]
+        kernel: Series,
+        /// Only rows whose name contains this.
+        #[arg(long, value_name = "ROW")]
+        only: Option<String>,
+    },
+    /// Write the pages of results under docs/, or those named, from runs.
+    Docs {
+        /// Names of pages.
+        names: Vec<String>,
+    },
     /// Work with the lab's virtual machine.
     #[command(subcommand)]
     Lab(LabCommand),
@@ -202,6 +221,20 @@ fn dispatch(command: Command) -> Result<ExitCode> {
                 ExitCode::FAILURE
             })
         }
+        Command::Parity {
+            release,
+            kernel,
+            only,
+        } => parity::command_line(
+            &repo,
+            &cache,
+            &parity::Run {
+                release,
+                kernel,
+                only,
+            },
+        ),
+        Command::Docs { names } => docs::write(&repo, &cache, &names),
         Command::Lab(LabCommand::Run {
             names,
             set,

@@ -12,10 +12,11 @@ use anyhow::{Context, Result};
 
 use crate::{
     cache::Cache,
-    check, compare, dist,
+    check, compare, dist, docs,
     kernels::Series,
     lab::{self, Plugin},
     lanes::{self, Group},
+    parity,
     results::Ended,
     roots::Release,
     run::{display, tail},
@@ -42,6 +43,8 @@ const SMOKE: &[&str] = &[
 
 /// Seconds of the virtual NIC's own checks on one kernel, for the split over the lanes.
 const RAW_CHECKS: u64 = 200;
+/// Seconds of the differential test in one place.
+const PARITY: u64 = 180;
 
 /// The set whose comparison `--lab` prints.
 const PARITY: &str = "parity";
@@ -102,6 +105,9 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, selection: &Selection) -> Result<E
             rows.extend(cargo_tests(repo, "integration", only));
         }
     }
+    if !selection.lab && selection.wants("docs") {
+        rows.push(timed("docs", || Ok(pages(repo))));
+    }
     if selection.wants("dist") {
         rows.push(timed("dist", || builds(repo, cache)));
     }
@@ -152,6 +158,19 @@ fn lab_jobs<'a>(
             let step = format!("virtual NIC raw checks on {series}");
             jobs[lane].push((step, Box::new(move || raw_checks(repo, cache, series))));
             loads[lane] += RAW_CHECKS;
+        }
+    }
+    if selection.wants("parity") {
+        let places = if selection.full {
+            &parity::PLACES[..]
+        } else {
+            &parity::PLACES[..1]
+        };
+        for (release, series) in places.iter().copied() {
+            let step = format!("parity on {series}, strongSwan {}", release.strongswan());
+            let work = move || differences(repo, cache, release, series);
+            jobs[1].push((step, Box::new(work)));
+            loads[1] += PARITY;
         }
     }
     for (lane, group) in lanes::split(groups(repo, selection)?, loads)
@@ -244,6 +263,38 @@ fn groups(repo: &Repo, selection: &Selection) -> Result<Vec<Group>> {
         }
     }
     Ok(groups)
+}
+
+/// Pages of results that are there must be of the code that is there.
+fn pages(repo: &Repo) -> Row {
+    let mut row = Row::new("docs");
+    for (page, result) in docs::fresh(repo) {
+        if let Err(error) = &result {
+            println!("{error:#}");
+        }
+        row.add(&page, result.is_ok());
+    }
+    row
+}
+
+/// The differential test: a row that differs unexpectedly is a failure, one that cannot be played is skipped by name.
+fn differences(repo: &Repo, cache: &Cache, release: Release, kernel: Series) -> Result<Row> {
+    let run = parity::Run {
+        release,
+        kernel,
+        only: None,
+    };
+    let table = parity::play(repo, cache, &run)?;
+    parity::print(&table);
+    let mut row = Row::new("parity");
+    for compared in &table.rows {
+        if compared.verdict == parity::Verdict::NotRun {
+            row.skipped += 1;
+        } else {
+            row.add(&compared.row, compared.passed());
+        }
+    }
+    Ok(row)
 }
 
 /// A step of the table that needs a virtual machine.

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Runs the rows, each in a process and a network namespace of its own.
+ *
+ *     parity list
+ *     parity PLUGIN [ROW...]
+ *
+ * PLUGIN is kernel-netlink or kernel-fastswan. A block per row goes to standard
+ * output. The rows' files own what is played; the host compares.
+ */
+
+#include "parity.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/** A row that hangs must not eat the time of the others */
+#define ROW_LIMIT 40
+/** Where the host puts our plugin */
+#define PLUGINS "/share/plugin"
+/** Rows at a time: most of them wait for the kernel */
+#define LANES 2
+
+extern const row_t rows_algorithms[], rows_sas[], rows_updates[],
+				   rows_policies[], rows_events[], rows_options[],
+				   rows_input[];
+
+static const row_t *const files[] = {
+	rows_algorithms,
+	rows_sas,
+	rows_updates,
+	rows_policies,
+	rows_events,
+	rows_options,
+	rows_input,
+};
+
+/*
+ * Log
+ */
+
+static void log_line(debug_t group, level_t level, char *format, ...)
+{
+	char buffer[2048];
+	va_list args;
+
+	if (level > 1)
+	{
+		return;
+	}
+	va_start(args, format);
+	vsnprintf(buffer, sizeof(buffer), format, args);
+	va_end(args);
+	translate(buffer, "\n", " ");
+	record_log(buffer);
+}
+
+/*
+ * Events
+ */
+
+/**
+ * Formats with strongSwan's own conversions, which the compiler does not know.
+ */
+static void happened(const char *format, ...)
+{
+	va_list args;
+	char *text;
+
+	va_start(args, format);
+	if (vasprintf(&text, format, args) > 0)
+	{
+		event(text);
+	}
+	va_end(args);
+}
+
+METHOD(kernel_listener_t, acquire, bool,
+	kernel_listener_t *this, uint32_t reqid, kernel_acquire_data_t *data)
+{
+	happened("acquire reqid %u, %R === %R, label %s%s%s", reqid, data->src,
+			 data->dst, data->label ? "some" : "none",
+#if HAVE_CPU
+			 data->cpu == CPU_ID_MAX ? "" : ", of one CPU",
+			 data->seq ? ", with a number" : ""
+#else
+			 "", ""
+#endif
+			);
+	return TRUE;
+}
+
+METHOD(kernel_listener_t, expire, bool,
+	kernel_listener_t *this, uint8_t protocol, uint32_t spi, host_t *dst,
+	bool hard)
+{
+	happened("expire %s proto %u SPI %08x dst %H", hard ? "hard" : "soft",
+			 protocol, ntohl(spi), dst);
+	return TRUE;
+}
+
+METHOD(kernel_listener_t, mapping, bool,
+	kernel_listener_t *this, uint8_t protocol, uint32_t spi, host_t *dst,
+	host_t *remote)
+{
+	happened("mapping proto %u SPI %08x dst %H remote %#H", protocol,
+			 ntohl(spi), dst, remote);
+	return TRUE;
+}
+
+METHOD(kernel_listener_t, migrate, bool,
+	kernel_listener_t *this, uint32_t reqid, traffic_selector_t *src_ts,
+	traffic_selector_t *dst_ts, policy_dir_t direction, host_t *local,
+	host_t *remote)
+{
+	happened("migrate reqid %u, %R === %R %N, local %H, remote %H", reqid,
+			 src_ts, dst_ts, policy_dir_names, direction, local, remote);
+	return TRUE;
+}
+
+/*
+ * A row
+ */
+
+/**
+ * Links, addresses and routes that every row finds.
+ */
+static bool topology()
+{
+	static const char batch[] =
+		"link set lo up\n"
+		"link add left type dummy\n"
+		"link add right type dummy\n"
+		"link add inner type dummy\n"
+		"link set left up\n"
+		"link set right up\n"
+		"link set inner up\n"
+		"addr add " LEFT4 "/24 dev left\n"
+		"addr add " LEFT6 "/64 dev left nodad\n"
+		"addr add " RIGHT4 "/24 dev right\n"
+		"addr add " INNER4 "/16 dev inner\n"
+		"addr add " INNER6 "/64 dev inner nodad\n"
+		"route add default via 192.0.2.254\n"
+		"route add ::/0 via 2001:db8:1::fe dev left\n";
+	int ends[2], status;
+	pid_t pid;
+
+	if (pipe(ends))
+	{
+		return FALSE;
+	}
+	pid = fork();
+	if (pid == 0)
+	{	/* no shell between: there are hundreds of rows */
+		dup2(ends[0], STDIN_FILENO);
+		dup2(STDERR_FILENO, STDOUT_FILENO);
+		close(ends[1]);
+		execlp("ip", "ip", "-batch", "-", NULL);
+		_exit(127);
+	}
+	close(ends[0]);
+	if (write(ends[1], batch, sizeof(batch) - 1) != sizeof(batch) - 1)
+	{
+		return FALSE;
+	}
+	close(ends[1]);
+	return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static void set_option(const char *option)
+{
+	char *text = strdup(option), *value = strchr(text, '=');
+
+	*value++ = '\0';
+	lib->settings->set_str(lib->settings, "%s.%s", value, lib->ns, text);
+	free(text);
+}
+
+/**
+ * Play the row in this process, which ends with it.
+ */
+static void play(const row_t *row, const char *plugin, FILE *to)
+{
+	static kernel_listener_t listener;
+	kernel_interface_t *own;
+	char list[128];
+	int i;
+
+	record_init(to);
+	alarm(ROW_LIMIT);
+	if (unshare(CLONE_NEWNET) || !topology())
+	{
+		comment("no network namespace: %s", strerror(errno));
+		_exit(3);
+	}
+	if (!library_init("", "charon"))
+	{
+		comment("library_init failed");
+		_exit(3);
+	}
+	if (!libcharon_init())
+	{
+		comment("libcharon_init failed");
+		_exit(3);
+	}
+	dbg = log_line;
+	/* one without charon's own listener, which would act on events */
+	own = charon->kernel;
+	charon->kernel = kernel_interface_create();
+	listener = (kernel_listener_t){
+		.acquire = _acquire,
+		.expire = _expire,
+		.mapping = _mapping,
+		.migrate = _migrate,
+	};
+	charon->kernel->add_listener(charon->kernel, &listener);
+	for (i = 0; i < countof(row->settings) && row->settings[i]; i++)
+	{
+		set_option(row->settings[i]);
+	}
+	lib->plugins->add_path(lib->plugins, PLUGINS);
+	snprintf(list, sizeof(list), "%s%s",
+			 streq(plugin, "kernel-fastswan") ? "kernel-fastswan " : "",
+			 "kernel-netlink");
+	if (!lib->plugins->load(lib->plugins, list))
+	{
+		comment("cannot load %s", list);
+		_exit(3);
+	}
+	lib->processor->set_threads(lib->processor, 8);
+	record_messages(row->messages);
+	row->run(row->arg);
+	record_messages(FALSE);
+	state("end");
+	lib->processor->set_threads(lib->processor, 0);
+	lib->processor->cancel(lib->processor);
+	lib->plugins->unload(lib->plugins);
+	if (row->stop)
+	{
+		state("after charon");
+	}
+	charon->kernel = own;
+	_exit(0);
+}
+
+typedef struct {
+	pid_t pid;
+	const row_t *row;
+	FILE *file;
+} lane_t;
+
+/**
+ * Write the block of a row that has ended.
+ */
+static void finish(lane_t *lane, int status)
+{
+	char buffer[4096];
+	size_t len;
+	int i;
+
+	printf("row %s\n", lane->row->name);
+	printf("messages %s\n", lane->row->messages ? "yes" : "no");
+	if (lane->row->why)
+	{
+		printf("why %s\n", lane->row->why);
+	}
+	for (i = 0; i < countof(lane->row->differs) && lane->row->differs[i]; i++)
+	{
+		printf("differs %s\n", lane->row->differs[i]);
+	}
+	if (lane->file)
+	{
+		rewind(lane->file);
+		while ((len = fread(buffer, 1, sizeof(buffer), lane->file)) > 0)
+		{
+			fwrite(buffer, 1, len, stdout);
+		}
+		fclose(lane->file);
+		if (WIFSIGNALED(status))
+		{
+			printf("died signal %d (%s)\n", WTERMSIG(status),
+				   strsignal(WTERMSIG(status)));
+		}
+		else if (WEXITSTATUS(status))
+		{
+			printf("died status %d\n", WEXITSTATUS(status));
+		}
+	}
+	else
+	{
+		printf("notrun\n");
+	}
+	printf("endrow %s\n", lane->row->name);
+	fflush(stdout);
+	memset(lane, 0, sizeof(*lane));
+}
+
+static lane_t lanes[LANES];
+
+/**
+ * Wait until a lane is free, or all of them.
+ */
+static lane_t *free_lane(bool all)
+{
+	int i, status;
+	pid_t pid;
+
+	while (TRUE)
+	{
+		int busy = 0;
+
+		for (i = 0; i < LANES; i++)
+		{
+			if (!lanes[i].row)
+			{
+				if (!all)
+				{
+					return &lanes[i];
+				}
+			}
+			else
+			{
+				busy++;
+			}
+		}
+		if (!busy)
+		{
+			return NULL;
+		}
+		pid = wait(&status);
+		for (i = 0; i < LANES; i++)
+		{
+			if (lanes[i].row && lanes[i].pid == pid)
+			{
+				finish(&lanes[i], status);
+			}
+		}
+	}
+}
+
+static bool chosen(const row_t *row, int argc, char *argv[])
+{
+	int i;
+
+	for (i = 2; i < argc; i++)
+	{
+		if (streq(argv[i], row->name))
+		{
+			return TRUE;
+		}
+	}
+	return argc <= 2;
+}
+
+/**
+ * Map the plugins before rows are forked off: that they are linked again for
+ * each row would take longer than the row.
+ */
+static void preload(const char *plugin)
+{
+	if (!dlopen("/usr/lib/ipsec/plugins/libstrongswan-kernel-netlink.so",
+				RTLD_NOW) ||
+		(streq(plugin, "kernel-fastswan") &&
+		 !dlopen(PLUGINS "/libstrongswan-kernel-fastswan.so", RTLD_NOW)))
+	{
+		fprintf(stderr, "%s\n", dlerror());
+	}
+}
+
+int parity_main(int argc, char *argv[])
+{
+	const row_t *row;
+	lane_t *lane;
+	int i;
+
+	if (argc < 2)
+	{
+		fprintf(stderr, "usage: parity PLUGIN [ROW...]\n");
+		return 2;
+	}
+	for (i = 0; i < countof(files); i++)
+	{
+		for (row = files[i]; row->name; row++)
+		{
+			printf("%s%s\n", streq(argv[1], "list") ? "" : "known ", row->name);
+		}
+	}
+	fflush(stdout);
+	if (streq(argv[1], "list"))
+	{
+		return 0;
+	}
+	preload(argv[1]);
+	for (i = 0; i < countof(files); i++)
+	{
+		for (row = files[i]; row->name; row++)
+		{
+			if (!chosen(row, argc, argv))
+			{
+				continue;
+			}
+			lane = free_lane(FALSE);
+			lane->row = row;
+			if (!row->run)
+			{
+				finish(lane, 0);
+				continue;
+			}
+			lane->file = tmpfile();
+			lane->pid = fork();
+			if (lane->pid == 0)
+			{
+				play(row, argv[1], lane->file);
+				_exit(0);
+			}
+			if (lane->pid < 0)
+			{
+				perror("fork");
+				return 3;
+			}
+		}
+	}
+	free_lane(TRUE);
+	printf("played all\n");
+	return 0;
+}

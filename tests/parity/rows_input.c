@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Rows of input that is wrong or that the kernel does not know.
+ */
+
+#include "parity.h"
+
+static void unknown_interface(const void *arg)
+{
+	test_policy_t *policy = policy_create(POLICY_OUT);
+
+	policy->id.interface = "nosuch";
+	policy_add(policy);
+	state("added");
+	policy_del(policy);
+	state("deleted");
+}
+
+static void unknown_interface_sa(const void *arg)
+{
+	test_sa_t *sa = sa_create(TRUE);
+
+	sa->data.mode = MODE_TRANSPORT;
+	sa_ts(sa, ts_any(PEER4 "/32"), ts_any(LEFT4 "/32"));
+	sa->data.interface = "nosuch";
+	sa_add(sa);
+	state("added");
+}
+
+typedef struct {
+	uint16_t enc;
+	size_t enc_len;
+	uint16_t integ;
+	size_t int_len;
+	const char *name;
+} wrong_t;
+
+static void algorithm(const void *arg)
+{
+	const wrong_t *wrong = arg;
+	test_sa_t *sa = sa_create(FALSE);
+
+	sa_crypto(sa, wrong->enc, wrong->enc_len, wrong->integ, wrong->int_len);
+	sa_add(sa);
+	logged(wrong->name);
+	state("added");
+	sa_del(sa);
+}
+
+#define WRONG(n, ...) .name = "input/" n, .run = algorithm, \
+					  .arg = &(const wrong_t){ __VA_ARGS__ }
+
+/**
+ * An algorithm that another plugin registers.
+ */
+static void registered(const void *arg)
+{
+	test_sa_t *sa = sa_create(FALSE);
+
+	charon->kernel->register_algorithm(charon->kernel, 1050,
+								ENCRYPTION_ALGORITHM, 0, "cbc(camellia)");
+	charon->kernel->register_algorithm(charon->kernel, 1051,
+								INTEGRITY_ALGORITHM, 0, "hmac(sha256)");
+	sa_crypto(sa, 1050, 16, 1051, 32);
+	sa_add(sa);
+	state("added");
+}
+
+static void registered_ccm(const void *arg)
+{
+	test_sa_t *sa = sa_create(FALSE);
+
+	charon->kernel->register_algorithm(charon->kernel, ENCR_CAMELLIA_CCM_ICV16,
+							ENCRYPTION_ALGORITHM, 0, "rfc4309(ccm(camellia))");
+	sa_crypto(sa, ENCR_CAMELLIA_CCM_ICV16, 19, AUTH_UNDEFINED, 0);
+	sa_add(sa);
+	state("added");
+}
+
+static void compression(const void *arg)
+{
+	test_sa_t *sa = sa_create(TRUE);
+
+	sa->data.ipcomp = 9;
+	sa->data.cpi = htons(0x1111);
+	sa_add(sa);
+	state("added");
+}
+
+static void compression_refused(const void *arg)
+{
+	test_sa_t *sa = sa_create(TRUE);
+
+	sa->data.ipcomp = IPCOMP_LZJH;
+	sa->data.cpi = htons(0x1111);
+	sa_add(sa);
+	state("added");
+	sa_del(sa);
+}
+
+static void mode(const void *arg)
+{
+	test_sa_t *sa = sa_create(TRUE);
+
+	sa->data.mode = *(const ipsec_mode_t*)arg;
+	sa_add(sa);
+	state("added");
+}
+
+static void window(const void *arg)
+{
+	test_sa_t *sa = sa_create(TRUE);
+
+	sa->data.replay_window = 5000;
+	sa_add(sa);
+	state("added");
+}
+
+static void failed_policy(const void *arg)
+{
+	test_policy_t *policy = policy_create(POLICY_OUT);
+
+	/* the kernel refuses a prefix of the wrong family */
+	policy->data.type = POLICY_IPSEC;
+	policy->sa.mode = 0x55;
+	policy_add(policy);
+	state("refused");
+	policy_del(policy);
+	state("deleted");
+}
+
+const row_t rows_input[] = {
+	{ .name = "input/policy-of-unknown-interface", .run = unknown_interface,
+	  .why = "kernel-netlink installs the policy for every interface (B3), we "
+			 "refuse it",
+	  .differs = { "*" } },
+	{ .name = "input/sa-of-unknown-interface", .run = unknown_interface_sa,
+	  .why = "kernel-netlink installs the SA for every interface (B3), we "
+			 "refuse it",
+	  .differs = { "*" } },
+	{ WRONG("encryption-unknown", 99, 16, AUTH_HMAC_SHA1_96, 20, "(99)") },
+	{ WRONG("encryption-unsupported", ENCR_IDEA, 16, AUTH_HMAC_SHA1_96, 20,
+			"IDEA") },
+	{ WRONG("encryption-ccm-camellia", ENCR_CAMELLIA_CCM_ICV16, 19,
+			AUTH_UNDEFINED, 0, "CAMELLIA_CCM_16") },
+	{ WRONG("integrity-unknown", ENCR_AES_CBC, 16, 99, 20, "(99)") },
+	{ WRONG("integrity-unsupported", ENCR_AES_CBC, 16, AUTH_DES_MAC, 8,
+			"DES_MAC") },
+	{ WRONG("key-length-cbc", ENCR_AES_CBC, 15, AUTH_HMAC_SHA1_96, 20,
+			"AES_CBC") },
+	{ WRONG("key-length-gcm", ENCR_AES_GCM_ICV16, 16, AUTH_UNDEFINED, 0,
+			"AES_GCM_16") },
+	{ WRONG("key-length-none", ENCR_AES_GCM_ICV16, 0, AUTH_UNDEFINED, 0,
+			"AES_GCM_16") },
+	{ .name = "input/algorithm-registered", .run = registered },
+	{ .name = "input/algorithm-registered-ccm", .run = registered_ccm,
+	  .messages = TRUE },
+	{ .name = "input/compression-unknown", .run = compression },
+	{ .name = "input/compression-refused", .run = compression_refused },
+	{ .name = "input/mode-pass", .run = mode,
+	  .arg = &(const ipsec_mode_t){ MODE_PASS } },
+	{ .name = "input/mode-unknown", .run = mode,
+	  .arg = &(const ipsec_mode_t){ 0x55 } },
+	{ .name = "input/window-too-large", .run = window },
+	{ .name = "input/policy-refused", .run = failed_policy },
+	{},
+};

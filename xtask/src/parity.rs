@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The differential test: strongSwan's own plugin and ours play the same rows, and the kernel's answers are compared.
+//!
+//! Owns how the harness of tests/parity is built, run in the guest and put into a table. Called by main, test and
+//! docs. The rows are in tests/parity; meaning is given to what they record by `parity/decode`, a verdict by
+//! `parity/compare`.
+
+mod compare;
+mod decode;
+mod record;
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+
+pub(crate) use compare::{Compared, Verdict};
+
+use crate::{
+    cache::Cache,
+    dist,
+    kernels::Series,
+    lab::{self, Plugin},
+    roots::Release,
+    run::{command, logged},
+    say,
+    setup::{self, Repo},
+    sources::Source,
+    vm,
+};
+
+/// All rows with both plugins, in an emulated machine on a busy host.
+const LIMIT: Duration = Duration::from_secs(1500);
+/// The plugin that is there already, and ours.
+const PLUGINS: [Plugin; 2] = [Plugin::KernelNetlink, Plugin::KernelFastswan];
+
+/// Where the rows are played, and which.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) release: Release,
+    pub(crate) kernel: Series,
+    /// Only rows whose name contains this.
+    pub(crate) only: Option<String>,
+}
+
+/// The table of one run.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    pub(crate) run: Run,
+    /// The kernel's own name of itself.
+    pub(crate) kernel: String,
+    pub(crate) rows: Vec<Compared>,
+}
+
+/// `cargo xtask parity`
+pub(crate) fn command_line(repo: &Repo, cache: &Cache, run: &Run) -> Result<ExitCode> {
+    let table = play(repo, cache, run)?;
+    print(&table);
+    Ok(if table.rows.iter().all(Compared::passed) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Plays the rows with each plugin and compares them.
+pub(crate) fn play(repo: &Repo, cache: &Cache, run: &Run) -> Result<Table> {
+    let lab = setup::lab(cache)?;
+    let kernel = lab.kernel(run.kernel)?;
+    let guest = setup::guest(cache, &lab, run.release)?;
+    let harness = build(repo, cache, run.release)?;
+    let plugin = dist::for_lab(repo, cache, run.release.strongswan())?;
+    let name = format!("parity-{}", run.release);
+    let share = lab::prepare(repo, &lab, kernel, &name, false)?;
+    lab::copy(&harness, &share)?;
+    let folder = share.join("plugin");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    lab::copy(&plugin.join(dist::LIBRARY), &folder)?;
+
+    let mut collected = Collected::default();
+    for turn in 1..=4 {
+        fs::write(share.join("run"), script(&collected, run.only.as_deref()))
+            .context("cannot write the guest's script")?;
+        say::step(format_args!(
+            "parity: booting {} with strongSwan {}",
+            kernel.release,
+            run.release.strongswan()
+        ));
+        let job = vm::Job {
+            kernel,
+            guest: &guest,
+            share: &share,
+            limit: LIMIT,
+        };
+        match vm::run(cache, &job, |line| collected.line(line))? {
+            vm::Outcome::Status(0) => break,
+            vm::Outcome::Status(status) => {
+                bail!(
+                    "the harness ended with status {status}: {}",
+                    collected.last()
+                )
+            }
+            vm::Outcome::Lost { emulator: true, .. } if turn < 4 => {
+                say::step("parity: QEMU's translation broke the kernel, playing the rest again");
+            }
+            vm::Outcome::Lost { why, .. } => bail!(why),
+        }
+    }
+    let results = results(repo, run);
+    crate::cache::remove(&results)?;
+    if let Some(parent) = results.parent() {
+        fs::create_dir_all(parent)
+            .with_context(|| format!("cannot create {}", parent.display()))?;
+    }
+    fs::rename(&share, &results)
+        .with_context(|| format!("cannot keep the run in {}", results.display()))?;
+    let rows = collected.judge(&results)?;
+    if rows.is_empty() {
+        bail!(
+            "no row is called {}; the rows are: {}",
+            run.only.as_deref().unwrap_or_default(),
+            collected.known.join(" ")
+        );
+    }
+    Ok(Table {
+        run: run.clone(),
+        kernel: kernel.release.clone(),
+        rows,
+    })
+}
+
+/// Where the recordings of a run are kept.
+fn results(repo: &Repo, run: &Run) -> PathBuf {
+    repo.target
+        .join("parity")
+        .join(format!("{}-{}", run.kernel, run.release.strongswan()))
+}
+
+/// Runs the harness once for each plugin, without the rows that are done; words that choose are matched in the guest,
+/// where the rows are known.
+fn script(collected: &Collected, only: Option<&str>) -> String {
+    let mut text = "cd /share/parity || exit 3\n".to_owned();
+    for plugin in PLUGINS {
+        let done: Vec<&str> = collected
+            .blocks
+            .keys()
+            .filter(|(of, _)| *of == plugin.to_string())
+            .map(|(_, row)| row.as_str())
+            .collect();
+        let _ = write!(
+            text,
+            "echo 'plugin {plugin}'\n\
+             rows=$(./parity list | grep -F -e '{}' | grep -v -x -F -e '{}')\n\
+             [ -z \"$rows\" ] || ./parity {plugin} $rows || exit 1\n",
+            only.unwrap_or_default(),
+            if done.is_empty() {
+                "no such row".to_owned()
+            } else {
+                done.join("' -e '")
+            }
+        );
+    }
+    text
+}
+
+/// What came out of the guest.
+#[derive(Debug, Default)]
+struct Collected {
+    plugin: String,
+    known: Vec<String>,
+    /// Lines of each row by plugin.
+    blocks: BTreeMap<(String, String), Vec<String>>,
+    open: Option<(String, Vec<String>)>,
+    /// Lines outside of rows.
+    outside: Vec<String>,
+}
+
+impl Collected {
+    fn line(&mut self, line: &str) {
+        if let Some(plugin) = line.strip_prefix("plugin ") {
+            plugin.clone_into(&mut self.plugin);
+            self.open = None;
+        } else if let Some(row) = line.strip_prefix("known ") {
+            if !self.known.iter().any(|known| known == row) {
+                self.known.push(row.to_owned());
+            }
+        } else if let Some(row) = line.strip_prefix("row ") {
+            self.open = Some((row.to_owned(), Vec::new()));
+        } else if line.starts_with("endrow ") {
+            if let Some((row, lines)) = self.open.take() {
+                self.blocks.insert((self.plugin.clone(), row), lines);
+            }
+        } else if let Some((_, lines)) = &mut self.open {
+            lines.push(line.to_owned());
+        } else {
+            self.outside.push(line.to_owned());
+        }
+    }
+
+    /// The last lines that belong to no row.
+    fn last(&self) -> String {
+        let from = self.outside.len().saturating_sub(10);
+        self.outside[from..].join("\n")
+    }
+
+    /// Compares each row, in the order of the harness, and writes what was logged beside it.
+    fn judge(&self, results: &Path) -> Result<Vec<Compared>> {
+        let mut rows = Vec::new();
+        for row in &self.known {
+            let block = |plugin: Plugin| self.blocks.get(&(plugin.to_string(), row.clone()));
+            let (theirs, ours) = match (block(PLUGINS[0]), block(PLUGINS[1])) {
+                (None, None) => continue,
+                (Some(theirs), Some(ours)) => (theirs, ours),
+                _ => bail!("row {row} was played with one plugin only"),
+            };
+            let (declared, theirs) = record::read(theirs);
+            let (_, ours) = record::read(ours);
+            let compared = compare::judge(row, &declared, &theirs, &ours);
+            let file = results.join(format!("{}.txt", row.replace('/', "-")));
+            let text = format!("{compared:#?}\n\ntheirs: {theirs:#?}\n\nours: {ours:#?}\n");
+            crate::cache::write_whole(&file, text)?;
+            rows.push(compared);
+        }
+        Ok(rows)
+    }
+}
+
+/// Builds the harness for the guest's strongSwan; returns the folder to copy.
+fn build(repo: &Repo, cache: &Cache, release: Release) -> Result<PathBuf> {
+    let version = release.strongswan();
+    let sources = setup::strongswan(cache)?;
+    let source = sources
+        .iter()
+        .find(|source| source.version == version)
+        .with_context(|| format!("strongSwan {version} is not among the supported sources"))?;
+    let made = repo.target.join("parity").join(format!("build-{version}"));
+    let out = made.join("parity");
+    fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
+    compile(repo, source, &made, &out)?;
+    Ok(out)
+}
+
+fn compile(repo: &Repo, source: &Source, scratch: &Path, out: &Path) -> Result<()> {
+    say::step(format_args!(
+        "parity: building the harness for strongSwan {}",
+        source.version
+    ));
+    let folder = repo.root.join("tests/parity");
+    let mut files: Vec<PathBuf> = fs::read_dir(&folder)
+        .with_context(|| format!("cannot read {}", folder.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|end| end == "c"))
+        .filter(|path| path.file_name().is_some_and(|name| name != "launch.c"))
+        .collect();
+    files.sort();
+    let log = scratch.join("build.log");
+    let library = |name: &str| source.dir.join("src").join(name);
+    // strongSwan's libraries are in the guest only: the linker gets empty ones of the same name, and the harness finds
+    // its functions when it is started.
+    for name in ["strongswan", "charon"] {
+        logged(
+            command("gcc")
+                .args(["-shared", "-x", "c", "/dev/null"])
+                .arg(format!("-Wl,-soname,lib{name}.so.0"))
+                .arg("-o")
+                .arg(scratch.join(format!("lib{name}.so"))),
+            &log,
+        )?;
+    }
+    logged(
+        command("gcc")
+            .args(["-std=gnu11", "-O1", "-g", "-fPIC", "-shared"])
+            .args(["-Wall", "-Wextra", "-Werror"])
+            // What strongSwan's METHOD and INIT make of any object.
+            .args([
+                "-Wno-unused-parameter",
+                "-Wno-missing-field-initializers",
+                "-Wno-sign-compare",
+            ])
+            .arg(format!("-DSTRONGSWAN={}", number(&source.version)?))
+            .arg("-include")
+            .arg(&source.config)
+            .arg("-isystem")
+            .arg(library("libstrongswan"))
+            .arg("-isystem")
+            .arg(library("libcharon"))
+            .args(&files)
+            .arg("-o")
+            .arg(out.join("libparity.so")),
+        &log,
+    )
+    .context("the harness of the differential test does not build")?;
+    logged(
+        command("gcc")
+            .arg(folder.join("launch.c"))
+            .arg("-L")
+            .arg(out)
+            .arg("-L")
+            .arg(scratch)
+            // First of all libraries, so that its functions stand in for those of the C library.
+            .args(["-Wl,--no-as-needed", "-lparity", "-lstrongswan", "-lcharon"])
+            .args([
+                "-Wl,--allow-shlib-undefined",
+                "-Wl,--disable-new-dtags,-rpath,$ORIGIN:/usr/lib/ipsec",
+            ])
+            .arg("-o")
+            .arg(out.join("parity")),
+        &log,
+    )
+    .context("the program of the differential test does not link")
+}
+
+/// 6.0.1 as 60001
+fn number(version: &str) -> Result<u32> {
+    let parts: Vec<u32> = version
+        .split('.')
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("strongSwan {version} is no release"))?;
+    match parts[..] {
+        [major, minor, patch] => Ok(major * 10_000 + minor * 100 + patch),
+        _ => bail!("strongSwan {version} is no release"),
+    }
+}
+
+impl Verdict {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Message => "message",
+            Self::OnPurpose => "on purpose",
+            Self::Differs(_) => "DIFFERS",
+            Self::NotRun => "not run",
+        }
+    }
+}
+
+/// What the table says beside the verdict.
+fn remark(row: &Compared) -> String {
+    match (&row.verdict, &row.why) {
+        (Verdict::Same, _) => String::new(),
+        (Verdict::Message, _) => "compared at the message; this kernel refuses it".to_owned(),
+        (Verdict::Differs(found), _) => found.first().cloned().unwrap_or_default(),
+        (_, Some(why)) => why.clone(),
+        (_, None) => String::new(),
+    }
+}
+
+/// How many rows there are of each verdict.
+fn counts(rows: &[Compared]) -> String {
+    let count = |word: &str| rows.iter().filter(|row| row.verdict.word() == word).count();
+    ["same", "message", "on purpose", "not run", "DIFFERS"]
+        .map(|word| format!("{} {word}", count(word)))
+        .join(", ")
+}
+
+/// Prints the table, and all of what differs unexpectedly.
+pub(crate) fn print(table: &Table) {
+    let width = table
+        .rows
+        .iter()
+        .map(|row| row.row.len())
+        .max()
+        .unwrap_or(0);
+    println!("{:width$} | verdict    | compared | remark", "row");
+    for row in &table.rows {
+        println!(
+            "{:width$} | {:10} | {:8} | {}",
+            row.row,
+            row.verdict.word(),
+            row.compared,
+            remark(row)
+        );
+    }
+    for row in &table.rows {
+        if let Verdict::Differs(found) = &row.verdict {
+            println!("\n{} (kernel-netlink | kernel-fastswan):", row.row);
+            for text in found {
+                println!("  {text}");
+            }
+        }
+    }
+    println!(
+        "\nkernel {}, strongSwan {}: {}",
+        table.kernel,
+        table.run.release.strongswan(),
+        counts(&table.rows)
+    );
+}
+
+/// Where the page's tables are played: each strongSwan on the new kernel, and the older kernel once.
+pub(crate) const PLACES: [(Release, Series); 3] = [
+    (Release::Trixie, Series::New),
+    (Release::Sid, Series::New),
+    (Release::Trixie, Series::Stable),
+];
+
+/// The sections of docs/parity.md, and whether every row held.
+pub(crate) fn page(repo: &Repo, cache: &Cache) -> Result<(String, bool)> {
+    let mut tables = Vec::new();
+    for (release, kernel) in PLACES {
+        let run = Run {
+            release,
+            kernel,
+            only: None,
+        };
+        let table = play(repo, cache, &run)?;
+        print(&table);
+        tables.push(table);
+    }
+    let holds = tables
+        .iter()
+        .all(|table| table.rows.iter().all(Compared::passed));
+    Ok((section(&tables), holds))
+}
+
+/// The tables as a section of docs/parity.md.
+pub(crate) fn section(tables: &[Table]) -> String {
+    let mut text = String::from("## Differential test\n");
+    for table in tables {
+        let _ = write!(
+            text,
+            "\n### strongSwan {}, kernel {}\n\n{}.\n\n| row | verdict | compared | remark |\n| --- | --- | --- | --- |\n",
+            table.run.release.strongswan(),
+            table.kernel,
+            counts(&table.rows)
+        );
+        for row in &table.rows {
+            let mut remark = remark(row);
+            if !row.meant.is_empty() {
+                let meant: Vec<String> = row
+                    .meant
+                    .iter()
+                    .map(|text| format!("`{}`", text.replace('|', "\\|")))
+                    .collect();
+                let _ = write!(remark, ": {}", meant.join("; "));
+            }
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {} |",
+                row.row,
+                row.verdict.word(),
+                row.compared,
+                remark
+            );
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Collected, number, script};
+
+    #[test]
+    fn versions_become_numbers() {
+        assert_eq!(number("6.0.1").expect("a number"), 60_001);
+        assert_eq!(number("6.1.0").expect("a number"), 60_100);
+        assert!(number("6.1").is_err());
+    }
+
+    #[test]
+    fn rows_that_are_done_are_not_played_again() {
+        let mut collected = Collected::default();
+        for line in [
+            "plugin kernel-netlink",
+            "known a/b",
+            "row a/b",
+            "note x",
+            "endrow a/b",
+            "row a/c",
+        ] {
+            collected.line(line);
+        }
+        let text = script(&collected, None);
+        assert!(text.contains("-e 'a/b')"), "{text}");
+        assert!(!text.contains("a/c"), "{text}");
+    }
+}
