@@ -29,7 +29,7 @@
 
 extern const row_t rows_algorithms[], rows_sas[], rows_updates[],
 				   rows_policies[], rows_events[], rows_options[],
-				   rows_input[];
+				   rows_input[], rows_offload[];
 
 static const row_t *const files[] = {
 	rows_algorithms,
@@ -39,6 +39,7 @@ static const row_t *const files[] = {
 	rows_events,
 	rows_options,
 	rows_input,
+	rows_offload,
 };
 
 /*
@@ -129,25 +130,12 @@ METHOD(kernel_listener_t, migrate, bool,
  */
 
 /**
- * Links, addresses and routes that every row finds.
+ * Have ip(8) do what stands in a batch; without a shell between, as there are
+ * hundreds of rows.
  */
-static bool topology()
+static bool run_batch(const char *batch)
 {
-	static const char batch[] =
-		"link set lo up\n"
-		"link add left type dummy\n"
-		"link add right type dummy\n"
-		"link add inner type dummy\n"
-		"link set left up\n"
-		"link set right up\n"
-		"link set inner up\n"
-		"addr add " LEFT4 "/24 dev left\n"
-		"addr add " LEFT6 "/64 dev left nodad\n"
-		"addr add " RIGHT4 "/24 dev right\n"
-		"addr add " INNER4 "/16 dev inner\n"
-		"addr add " INNER6 "/64 dev inner nodad\n"
-		"route add default via 192.0.2.254\n"
-		"route add ::/0 via 2001:db8:1::fe dev left\n";
+	ssize_t len = strlen(batch);
 	int ends[2], status;
 	pid_t pid;
 
@@ -157,7 +145,7 @@ static bool topology()
 	}
 	pid = fork();
 	if (pid == 0)
-	{	/* no shell between: there are hundreds of rows */
+	{
 		dup2(ends[0], STDIN_FILENO);
 		dup2(STDERR_FILENO, STDOUT_FILENO);
 		close(ends[1]);
@@ -165,12 +153,42 @@ static bool topology()
 		_exit(127);
 	}
 	close(ends[0]);
-	if (write(ends[1], batch, sizeof(batch) - 1) != sizeof(batch) - 1)
+	if (pid < 0 || write(ends[1], batch, len) != len)
 	{
+		close(ends[1]);
 		return FALSE;
 	}
 	close(ends[1]);
-	return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+	return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+/**
+ * Links, addresses and routes that every row finds.
+ */
+static bool topology(const row_t *row)
+{
+	return run_batch(
+			"link set lo up\n"
+			"link add left type dummy\n"
+			"link add right type dummy\n"
+			"link add inner type dummy\n"
+			"link set left up\n"
+			"link set right up\n"
+			"link set inner up\n"
+			"addr add " LEFT4 "/24 dev left\n"
+			"addr add " LEFT6 "/64 dev left nodad\n"
+			"addr add " RIGHT4 "/24 dev right\n"
+			"addr add " INNER4 "/16 dev inner\n"
+			"addr add " INNER6 "/64 dev inner nodad\n"
+			"route add default via 192.0.2.254\n"
+			"route add ::/0 via 2001:db8:1::fe dev left\n") &&
+		   (!row->nic || run_batch(
+			"link add p0 type vnic peer name p1\n"
+			"link set p0 up\n"
+			"link set p1 up\n"
+			"addr add " NIC4 "/24 dev p0\n"
+			"neigh add " NICPEER4 " lladdr 02:00:00:00:00:02 dev p0 nud "
+				"permanent\n"));
 }
 
 static void set_option(const char *option)
@@ -194,7 +212,7 @@ static void play(const row_t *row, const char *plugin, FILE *to)
 
 	record_init(to);
 	alarm(ROW_LIMIT);
-	if (unshare(CLONE_NEWNET) || !topology())
+	if (unshare(CLONE_NEWNET) || !topology(row))
 	{
 		comment("no network namespace: %s", strerror(errno));
 		_exit(3);

@@ -35,6 +35,10 @@
 #define LEFT6   "2001:db8:1::1"
 #define PEER6   "2001:db8:3::1"
 
+/** Of the NIC (link "p0"), where a row has one */
+#define NIC4     "198.18.0.1"
+#define NICPEER4 "198.18.0.2"
+
 /** Inner networks and our address in ours (on link "inner") */
 #define LOCAL4  "10.1.0.0/16"
 #define REMOTE4 "10.2.0.0/16"
@@ -67,6 +71,9 @@ struct row_t {
 
 	/** the netlink messages are compared too, with the kernel's answer */
 	bool messages;
+
+	/** there is a NIC with IPsec offload */
+	bool nic;
 
 	/** the state is recorded once more after the plugins are gone */
 	bool stop;

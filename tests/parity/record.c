@@ -282,7 +282,8 @@ static bool wanted_route(struct nlmsghdr *hdr)
  */
 static bool wanted_link(struct nlmsghdr *hdr)
 {
-	static const char *const known[] = { "lo", "left", "right", "inner" };
+	static const char *const known[] = { "lo", "left", "right", "inner",
+										"p0", "p1" };
 	struct ifinfomsg *msg = NLMSG_DATA(hdr);
 	char name[IF_NAMESIZE] = "";
 	int i;

@@ -163,5 +163,23 @@ const row_t rows_input[] = {
 	  .arg = &(const ipsec_mode_t){ 0x55 } },
 	{ .name = "input/window-too-large", .run = window },
 	{ .name = "input/policy-refused", .run = failed_policy },
+	{ .name = "bug/B1-first-policy-not-locked",
+	  .why = "two threads must meet within one request; that calls for one policy "
+			 "take turns is shown by unit tests (spd)" },
+	{ .name = "bug/B2-route-of-a-waiter",
+	  .why = "two threads must meet within one request; that calls for one policy "
+			 "take turns is shown by unit tests (spd)" },
+	{ .name = "bug/B8-keys-in-freed-memory",
+	  .why = "not seen from outside; buffers of ours wipe themselves, which "
+			 "unit tests check" },
+	{ .name = "bug/B9-migrate-log",
+	  .why = "undefined behaviour of a log line at level 2" },
+	{ .name = "bug/B10-lost-events",
+	  .why = "a socket would have to overrun; unit tests let the model of the "
+			 "kernel do it (backend/tests/events)" },
+	{ .name = "bug/B14-features-by-release",
+	  .why = "no kernel of the lab has features ported back" },
+	{ .name = "bug/B15-uninitialised-length",
+	  .why = "not seen from outside" },
 	{},
 };

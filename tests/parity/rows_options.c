@@ -77,7 +77,14 @@ const row_t rows_options[] = {
 	{ .name = "option/buflen", .run = policy,
 	  .settings = { NETLINK "buflen=16384",
 					NETLINK "receive_buffer_size=1048576" } },
-	{ .name = "option/reload", .run = reload },
+	{ .name = "option/reload", .run = reload,
+	  .why = "kernel-netlink reads this at start only",
+	  .differs = { "*: route 10.2.0.0/16 *: only with kernel-netlink" } },
+	{ .name = "option/routes-mtu-mss", .run = policy,
+	  .settings = { NETLINK "mtu=1400", NETLINK "mss=1360" } },
+	{ .name = "option/own-section",
+	  .why = "kernel-netlink does not know the section kernel-fastswan; that it "
+			 "comes before kernel-netlink's is tested with the shim" },
 	{ .name = "option/ignore_retransmit_errors",
 	  .why = "no observable effect unless an answer of the kernel is lost, "
 			 "which a netlink socket of the kernel does not do; our transport "

@@ -200,7 +200,6 @@ fn markdown(rows: &[Row]) -> String {
 }
 
 /// The table of a set from the results that are there, for a page under docs/.
-#[allow(dead_code, reason = "the writer of pages calls it")]
 pub(crate) fn section(repo: &Repo, set: &str) -> Result<String> {
     let chosen = scenarios::select(repo, &[], Some(set))?;
     Ok(markdown(&rows(repo, &chosen, Series::New)?))

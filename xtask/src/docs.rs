@@ -39,6 +39,7 @@ const PAGES: &[Page] = &[Page {
         "Cargo.lock",
         "tests/parity",
         "tests/lab",
+        "tests/vnic",
         "xtask/src/parity.rs",
         "xtask/src/parity",
     ],

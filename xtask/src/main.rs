@@ -93,6 +93,9 @@ enum Command {
         /// Only rows whose name contains this.
         #[arg(long, value_name = "ROW")]
         only: Option<String>,
+        /// Play nothing; compare what an earlier run wrote (target/parity/*/output).
+        #[arg(long, value_name = "FILE")]
+        recorded: Option<PathBuf>,
     },
     /// Write the pages of results under docs/, or those named, from runs.
     Docs {
@@ -225,6 +228,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             release,
             kernel,
             only,
+            recorded,
         } => parity::command_line(
             &repo,
             &cache,
@@ -233,6 +237,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
                 kernel,
                 only,
             },
+            recorded.as_deref(),
         ),
         Command::Docs { names } => docs::write(&repo, &cache, &names),
         Command::Lab(LabCommand::Run {

@@ -24,12 +24,12 @@ pub(crate) use compare::{Compared, Verdict};
 
 use crate::{
     cache::Cache,
-    dist,
+    compare as scenario_table, dist,
     kernels::Series,
     lab::{self, Plugin},
     roots::Release,
     run::{command, logged},
-    say,
+    say, scenarios,
     setup::{self, Repo},
     sources::Source,
     vm,
@@ -59,8 +59,16 @@ pub(crate) struct Table {
 }
 
 /// `cargo xtask parity`
-pub(crate) fn command_line(repo: &Repo, cache: &Cache, run: &Run) -> Result<ExitCode> {
-    let table = play(repo, cache, run)?;
+pub(crate) fn command_line(
+    repo: &Repo,
+    cache: &Cache,
+    run: &Run,
+    recorded: Option<&Path>,
+) -> Result<ExitCode> {
+    let table = match recorded {
+        None => play(repo, cache, run)?,
+        Some(file) => again(file, run)?,
+    };
     print(&table);
     Ok(if table.rows.iter().all(Compared::passed) {
         ExitCode::SUCCESS
@@ -131,6 +139,26 @@ pub(crate) fn play(repo: &Repo, cache: &Cache, run: &Run) -> Result<Table> {
     Ok(Table {
         run: run.clone(),
         kernel: kernel.release.clone(),
+        rows,
+    })
+}
+
+/// The table of what an earlier run wrote.
+fn again(file: &Path, run: &Run) -> Result<Table> {
+    let text =
+        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut collected = Collected::default();
+    text.lines().for_each(|line| collected.line(line));
+    let results = file.with_extension("rows");
+    let mut rows = collected.judge(&results)?;
+    rows.retain(|row| {
+        run.only
+            .as_deref()
+            .is_none_or(|only| row.row.contains(only))
+    });
+    Ok(Table {
+        run: run.clone(),
+        kernel: format!("as in {}", file.display()),
         rows,
     })
 }
@@ -401,6 +429,9 @@ pub(crate) const PLACES: [(Release, Series); 3] = [
     (Release::Trixie, Series::Stable),
 ];
 
+/// The scenarios that are rebuilt after strongSwan's own.
+const SET: &str = "parity";
+
 /// The sections of docs/parity.md, and whether every row held.
 pub(crate) fn page(repo: &Repo, cache: &Cache) -> Result<(String, bool)> {
     let mut tables = Vec::new();
@@ -417,7 +448,15 @@ pub(crate) fn page(repo: &Repo, cache: &Cache) -> Result<(String, bool)> {
     let holds = tables
         .iter()
         .all(|table| table.rows.iter().all(Compared::passed));
-    Ok((section(&tables), holds))
+    let chosen = scenarios::select(repo, &[], Some(SET))?;
+    let passed = scenario_table::run(repo, cache, &chosen, Series::New, true)?;
+    let text = format!(
+        "{}\n## Scenarios of strongSwan's test suite\n\nKernel {}, kernel-netlink first.\n\n{}",
+        section(&tables),
+        tables[0].kernel,
+        scenario_table::section(repo, SET)?
+    );
+    Ok((text, holds && passed == ExitCode::SUCCESS))
 }
 
 /// The tables as a section of docs/parity.md.

@@ -44,7 +44,7 @@ const SMOKE: &[&str] = &[
 /// Seconds of the virtual NIC's own checks on one kernel, for the split over the lanes.
 const RAW_CHECKS: u64 = 200;
 /// Seconds of the differential test in one place.
-const PARITY: u64 = 180;
+const DIFFERENCES: u64 = 180;
 
 /// The set whose comparison `--lab` prints.
 const PARITY: &str = "parity";
@@ -170,7 +170,7 @@ fn lab_jobs<'a>(
             let step = format!("parity on {series}, strongSwan {}", release.strongswan());
             let work = move || differences(repo, cache, release, series);
             jobs[1].push((step, Box::new(work)));
-            loads[1] += PARITY;
+            loads[1] += DIFFERENCES;
         }
     }
     for (lane, group) in lanes::split(groups(repo, selection)?, loads)
