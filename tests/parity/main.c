@@ -206,7 +206,6 @@ static void set_option(const char *option)
 static void play(const row_t *row, const char *plugin, FILE *to)
 {
 	static kernel_listener_t listener;
-	kernel_interface_t *own;
 	char list[128];
 	int i;
 
@@ -229,7 +228,6 @@ static void play(const row_t *row, const char *plugin, FILE *to)
 	}
 	dbg = log_line;
 	/* one without charon's own listener, which would act on events */
-	own = charon->kernel;
 	charon->kernel = kernel_interface_create();
 	listener = (kernel_listener_t){
 		.acquire = _acquire,
@@ -256,14 +254,13 @@ static void play(const row_t *row, const char *plugin, FILE *to)
 	row->run(row->arg);
 	record_messages(FALSE);
 	state("end");
-	lib->processor->set_threads(lib->processor, 0);
-	lib->processor->cancel(lib->processor);
-	lib->plugins->unload(lib->plugins);
 	if (row->stop)
 	{
+		lib->processor->set_threads(lib->processor, 0);
+		lib->processor->cancel(lib->processor);
+		lib->plugins->unload(lib->plugins);
 		state("after charon");
 	}
-	charon->kernel = own;
 	_exit(0);
 }
 

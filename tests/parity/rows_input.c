@@ -42,13 +42,18 @@ static void algorithm(const void *arg)
 
 	sa_crypto(sa, wrong->enc, wrong->enc_len, wrong->integ, wrong->int_len);
 	sa_add(sa);
-	logged(wrong->name);
+	if (wrong->name)
+	{
+		logged(wrong->name);
+	}
 	state("added");
 	sa_del(sa);
 }
 
 #define WRONG(n, ...) .name = "input/" n, .run = algorithm, \
-					  .arg = &(const wrong_t){ __VA_ARGS__ }
+	.arg = &(const wrong_t){ __VA_ARGS__ }, \
+	.why = "we name the algorithm in the line that says what failed", \
+	.differs = { "step 2: log names *: no | log names *: yes" }
 
 /**
  * An algorithm that another plugin registers.
@@ -138,12 +143,12 @@ const row_t rows_input[] = {
 	  .why = "kernel-netlink installs the SA for every interface (B3), we "
 			 "refuse it",
 	  .differs = { "*" } },
-	{ WRONG("encryption-unknown", 99, 16, AUTH_HMAC_SHA1_96, 20, "(99)") },
+	{ WRONG("encryption-unknown", 99, 16, AUTH_HMAC_SHA1_96, 20, "algorithm 99") },
 	{ WRONG("encryption-unsupported", ENCR_IDEA, 16, AUTH_HMAC_SHA1_96, 20,
 			"IDEA") },
 	{ WRONG("encryption-ccm-camellia", ENCR_CAMELLIA_CCM_ICV16, 19,
 			AUTH_UNDEFINED, 0, "CAMELLIA_CCM_16") },
-	{ WRONG("integrity-unknown", ENCR_AES_CBC, 16, 99, 20, "(99)") },
+	{ WRONG("integrity-unknown", ENCR_AES_CBC, 16, 99, 20, "algorithm 99") },
 	{ WRONG("integrity-unsupported", ENCR_AES_CBC, 16, AUTH_DES_MAC, 8,
 			"DES_MAC") },
 	{ WRONG("key-length-cbc", ENCR_AES_CBC, 15, AUTH_HMAC_SHA1_96, 20,

@@ -771,7 +771,7 @@ const row_t rows_sas[] = {
 	  } },
 	COMP_MESSAGE("lzs", IPCOMP_LZS),
 	COMP_MESSAGE("lzjh", IPCOMP_LZJH),
-	{ .name = "sa/spi", .run = spis, .messages = TRUE },
+	{ .name = "sa/spi", .run = spis },
 	{ .name = "sa/spi-ipv6", .run = spis6 },
 	{ .name = "sa/spi-range", .run = spi_range,
 	  .settings = { "spi_min=0xc0000010", "spi_max=0xc0000013" } },
