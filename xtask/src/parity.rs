@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// All rows with both plugins, in an emulated machine on a busy host.
-const LIMIT: Duration = Duration::from_secs(1500);
+const LIMIT: Duration = Duration::from_secs(2400);
 /// The plugin that is there already, and ours.
 const PLUGINS: [Plugin; 2] = [Plugin::KernelNetlink, Plugin::KernelFastswan];
 

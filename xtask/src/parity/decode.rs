@@ -719,6 +719,11 @@ impl Reader<'_> {
                 );
                 ("replay_val", text)
             }
+            13 => {
+                // Its family is the one that stands in the header.
+                let family = self.family();
+                ("srcaddr", bytes.address(family))
+            }
             15 => ("lastused", time(bytes.u64())),
             16 => ("policy_type", bytes.u8().to_string()),
             21 => ("mark", format!("{:#x}/{:#x}", bytes.u32(), bytes.u32())),
