@@ -430,3 +430,56 @@ fn one_more_costs_the_same_among_ten_thousand() {
     // Flat within what a shared machine's noise allows.
     assert!(costs[2] < costs[0] * 5, "{costs:?}");
 }
+
+/// Time this thread spent on the CPU.
+fn cpu_time() -> Duration {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `now` is a valid timespec that the kernel may write for the length of the call.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut now) };
+    assert_eq!(result, 0);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+#[test]
+#[ignore = "needs root and iproute2; prints a measurement"]
+fn a_packet_costs_the_same_among_ten_thousand_gates() {
+    own_namespace();
+    let _wire = Wire::new();
+    let transport: Arc<dyn Transport> = Arc::new(NetlinkTransport::new().unwrap());
+    let guard = Guard::new(Arc::clone(&transport), settings());
+    // One that no gate names: it passes every rule, and the peer has no socket for it.
+    let socket = UdpSocket::bind("192.168.0.1:7000").unwrap();
+    let cost = || {
+        let rounds = 20_000;
+        let best = (0..5).map(|_| {
+            let start = cpu_time();
+            for _ in 0..rounds {
+                let _ = socket.send_to(b"in clear", "192.168.0.255:9");
+            }
+            (cpu_time() - start) / rounds
+        });
+        best.min().unwrap()
+    };
+    socket.set_broadcast(true).unwrap();
+    let mut costs = vec![(0, cost())];
+    let mut done = 0;
+    for among in [1, 100, 10_000] {
+        while done < among {
+            done += 1;
+            let (id, spec) = v4(done, true);
+            guard.close_for_sa(&id, &spec).unwrap();
+        }
+        costs.push((among, cost()));
+    }
+    for (among, cost) in &costs {
+        #[allow(clippy::print_stdout, reason = "a measurement for a person")]
+        {
+            let rate = 1.0 / cost.as_secs_f64();
+            println!("a packet sent past {among} gates: {cost:?}, {rate:.0} packets a second");
+        }
+    }
+    assert!(costs[3].1 < costs[1].1 * 2, "{costs:?}");
+}
