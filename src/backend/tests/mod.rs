@@ -4,6 +4,7 @@
 
 mod events;
 mod fallback;
+mod gate;
 mod links;
 mod moves;
 mod parallel;

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! When the gate is closed and opened in the course of a CHILD_SA. What is in it is tested in
+//! `guard/`.
+
+use super::*;
+use crate::guard::admin;
+
+const GUARD: &str = "plugins.kernel-fastswan.guard";
+
+fn guarded(texts: &[(&str, &str)], knobs: Knobs) -> Gateway {
+    let mut all = vec![(GUARD, "units")];
+    all.extend(texts);
+    Gateway::make(&[], &all, knobs)
+}
+
+fn first(names: &[&str], wanted: &[&str]) -> usize {
+    names
+        .iter()
+        .position(|name| wanted.contains(name))
+        .unwrap_or_else(|| panic!("none of {wanted:?} in {names:?}"))
+}
+
+fn last(names: &[&str], wanted: &[&str]) -> usize {
+    names
+        .iter()
+        .rposition(|name| wanted.contains(name))
+        .unwrap_or_else(|| panic!("none of {wanted:?} in {names:?}"))
+}
+
+/// Selectors of the closed gates, and whether they open by themselves.
+fn gates(gateway: &Gateway) -> Vec<(String, bool)> {
+    let list = admin::list(gateway.kernel.as_ref()).unwrap();
+    list.into_iter()
+        .map(|gate| (gate.pair.to_string(), gate.left.is_some()))
+        .collect()
+}
+
+#[test]
+fn the_gate_is_closed_before_the_first_sa_and_released_behind_the_last() {
+    let gateway = guarded(&[], Knobs::default());
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    let names = gateway.kernel.request_names();
+    let gate = first(&names, &["NFT_MSG_NEWSETELEM"]);
+    let sa = first(&names, &["XFRM_MSG_NEWSA", "XFRM_MSG_UPDSA"]);
+    let policy = first(&names, &["XFRM_MSG_NEWPOLICY", "XFRM_MSG_UPDPOLICY"]);
+    assert!(gate < sa && sa < policy, "{names:?}");
+    assert_eq!(gateway.kernel.nft_egress("fastswan"), ["egress_p0"]);
+    let closed = gates(&gateway);
+    assert_eq!(closed.len(), 1);
+    assert!(!closed[0].1);
+    gateway.kernel.clear_requests();
+    gateway.delete_child(&child);
+    let names = gateway.kernel.request_names();
+    let gate = last(&names, &["NFT_MSG_NEWSETELEM"]);
+    assert!(
+        last(&names, &["XFRM_MSG_DELPOLICY", "XFRM_MSG_DELSA"]) < gate,
+        "{names:?}"
+    );
+    assert!(gates(&gateway)[0].1, "it opens by itself");
+}
+
+#[test]
+fn switched_off_it_costs_nothing() {
+    let gateway = Gateway::make(&[], &[(GUARD, "no")], Knobs::default());
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    gateway.delete_child(&child);
+    let names = gateway.kernel.request_names();
+    assert!(
+        !names.iter().any(|name| name.starts_with("NFT_")),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn without_nftables_there_is_no_packet_mode() {
+    let knobs = Knobs {
+        nftables: false,
+        ..Knobs::default()
+    };
+    let gateway = guarded(&[], knobs);
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    let error = gateway.add_child(&child).unwrap_err().to_string();
+    assert!(error.contains("gate"), "{error}");
+    assert!(error.contains("guard = no"), "{error}");
+    assert!(gateway.kernel.sas().is_empty());
+    let auto = Child::new(PACKET_PEER, Offload::Auto);
+    gateway.add_child(&auto).unwrap();
+    let (_, policies) = gateway.placements();
+    assert!(policies.iter().all(Option::is_none), "{policies:?}");
+}
+
+#[test]
+fn an_sa_that_is_refused_leaves_its_gate_to_its_time() {
+    let gateway = guarded(&[], Knobs::default());
+    let mut child = Child::new(PACKET_PEER, Offload::Packet);
+    // TFC padding, which no device does.
+    child.tfc = 100;
+    gateway.add_child(&child).unwrap_err();
+    assert!(gateway.kernel.sas().is_empty());
+    assert!(gates(&gateway).iter().all(|(_, timed)| *timed));
+}
+
+#[test]
+fn a_flush_of_the_kernel_does_not_open_it() {
+    let gateway = guarded(&[], Knobs::default());
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    gateway.kernel.wipe();
+    gateway.host.pump();
+    assert_eq!(gates(&gateway).len(), 1);
+    assert!(!gates(&gateway)[0].1);
+}
+
+#[test]
+fn a_removed_table_is_written_anew_by_the_event() {
+    let gateway = guarded(&[], Knobs::default());
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    gateway.kernel.nft_change("fastswan", None);
+    assert!(gates(&gateway).is_empty());
+    gateway.host.pump();
+    assert_eq!(gates(&gateway).len(), 1);
+}
+
+#[test]
+fn a_clean_stop_gives_the_gates_their_time_and_a_crash_does_not() {
+    let gateway = guarded(&[], Knobs::default());
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    assert!(!gates(&gateway)[0].1, "as a crash would leave it");
+    gateway.backend.shutdown();
+    assert!(gates(&gateway)[0].1);
+    let gateway = guarded(
+        &[("plugins.kernel-fastswan.guard_on_stop", "open")],
+        Knobs::default(),
+    );
+    gateway.add_child(&child).unwrap();
+    gateway.backend.shutdown();
+    assert!(gateway.kernel.nft_table("fastswan").is_none());
+}
