@@ -77,6 +77,8 @@ pub struct Config {
     /// `buflen`, `receive_buffer_size`, `timeout`, `retries`, `ignore_retransmit_errors`: for the
     /// netlink sockets, at the start only.
     pub netlink: NetlinkSettings,
+    /// `socket`: where `fastswanctl` and others ask what is offloaded; empty for none.
+    pub socket: String,
     /// `charon.iptfs.*`: what charon offers for RFC 9347.
     pub iptfs: Iptfs,
 }
@@ -101,6 +103,7 @@ impl Default for Config {
             guard: crate::guard::Settings::default(),
             hash_thresholds: HashThresholds::default(),
             netlink: NetlinkSettings::default(),
+            socket: "/run/charon.fastswan".to_owned(),
             iptfs: Iptfs::default(),
         }
     }
@@ -206,6 +209,9 @@ impl Config {
                 retries: bounded("retries", 0, 0, 100),
                 ignore_retransmit_errors: own("ignore_retransmit_errors", false),
             },
+            socket: host
+                .get_str(&format!("{PREFIX}socket"))
+                .unwrap_or(default.socket),
             iptfs: Iptfs {
                 drop_time: number("iptfs.drop_time", default.iptfs.drop_time),
                 reorder_window: u16::try_from(number(

@@ -24,11 +24,13 @@ mod shunts;
 mod templates;
 #[allow(dead_code, reason = "the first tasks follow")]
 mod ticker;
+mod told;
 mod truth;
 mod units;
 mod xfrmi;
 
 use std::os::fd::RawFd;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -41,6 +43,7 @@ use crate::model::{Addr, PolicyId, PolicySpec, Proto, SaId, SaSpec, SaUpdate, Sp
 use crate::nic::Links;
 use crate::sad::Sad;
 use crate::spd::Spd;
+use crate::status::server::Server;
 use crate::xfrm::{Kernel, NetlinkTransport, PolicyKey, Timer, TimerFd, Transport, sockopt};
 
 use bypass::PortBypass;
@@ -96,6 +99,8 @@ pub struct Backend {
     _repairs: Arc<Repairs>,
     _truth: Arc<Truth>,
     gate: Option<(Arc<GateWatch>, TaskId)>,
+    /// The plugin's socket, if it could be opened.
+    server: Mutex<Option<Arc<Server>>>,
     stopped: AtomicBool,
 }
 
@@ -104,7 +109,25 @@ impl Backend {
     pub fn create(host: Arc<dyn Host>, version: &str) -> Result<Arc<Self>> {
         let settings = Config::read(host.as_ref()).netlink;
         let transport = NetlinkTransport::with_settings(settings)?;
-        Self::with_transport(host, version, Arc::new(transport))
+        let backend = Self::with_transport(host, version, Arc::new(transport))?;
+        let path = backend.core.config().socket.clone();
+        if !path.is_empty() {
+            backend.listen(version, Path::new(&path));
+        }
+        Ok(backend)
+    }
+
+    /// Opens the plugin's socket and has charon watch it.
+    fn listen(&self, version: &str, path: &Path) {
+        let Some(server) = told::listen(&self.core, version, path) else {
+            return;
+        };
+        let target: Arc<dyn Readable> = server.clone();
+        if !self.core.host.watch(server.fd(), Arc::downgrade(&target)) {
+            log::warn!("charon refuses to watch {}", path.display());
+            return;
+        }
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
     }
 
     /// As [`Backend::create`], over another way to the kernel.
@@ -187,6 +210,7 @@ impl Backend {
             _repairs: repairs,
             _truth: truth,
             gate,
+            server: Mutex::default(),
             stopped: AtomicBool::new(false),
         }))
     }
@@ -196,6 +220,14 @@ impl Backend {
     pub fn shutdown(&self) {
         if self.stopped.swap(true, Ordering::AcqRel) {
             return;
+        }
+        let server = self
+            .server
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(server) = server {
+            self.core.host.unwatch(server.fd());
         }
         self.core.host.unwatch(self.events.fd());
         self.core.host.unwatch(self.core.links.fd());

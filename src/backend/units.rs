@@ -11,10 +11,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::model::{Direction, Offload, Placement, SaKey, Spi};
 use crate::offload::Cause;
+use crate::status::server::Events;
+use crate::status::vici::Writer;
 use crate::xfrm::PolicyKey;
 
 /// By what a policy names an SA: its destination and SPI.
@@ -68,6 +70,19 @@ impl Member {
 
     fn sa_name(&self) -> SaName {
         (self.key.dst, self.key.spi)
+    }
+
+    fn view(&self) -> SaView {
+        SaView {
+            name: self.name.clone(),
+            spi: self.key.spi,
+            src: self.src,
+            dst: self.key.dst,
+            inbound: self.inbound,
+            wanted: self.wanted,
+            placement: self.placement,
+            gone: self.gone,
+        }
     }
 }
 
@@ -264,6 +279,81 @@ struct Slot {
     unit: Unit,
     busy: bool,
     waiting: usize,
+    /// What was last told of it.
+    told: Option<Summary>,
+}
+
+/// What is told of a unit when it changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Summary {
+    next: Option<Placement>,
+    lost: usize,
+}
+
+/// A unit, as it is shown.
+#[derive(Clone, Debug)]
+pub(crate) struct UnitView {
+    /// reqid.
+    pub(crate) reqid: u32,
+    /// Where the next generation goes.
+    pub(crate) next: Option<Placement>,
+    /// Number of its policies in and out.
+    pub(crate) policies: usize,
+    /// Somebody demands packet mode of it.
+    pub(crate) packet_is_demanded: bool,
+    /// Its SAs.
+    pub(crate) sas: Vec<SaView>,
+}
+
+/// An SA of a unit, as it is shown.
+#[derive(Clone, Debug)]
+pub(crate) struct SaView {
+    /// CHILD_SA and connection.
+    pub(crate) name: String,
+    pub(crate) spi: Spi,
+    pub(crate) src: IpAddr,
+    pub(crate) dst: IpAddr,
+    pub(crate) inbound: bool,
+    /// What was asked for.
+    pub(crate) wanted: Offload,
+    /// Where it is.
+    pub(crate) placement: Placement,
+    /// The kernel removed it with its device.
+    pub(crate) gone: bool,
+}
+
+impl Slot {
+    /// What there is to tell, before and now; none if that is the same.
+    fn change(&mut self) -> Option<(Option<Summary>, Option<Summary>)> {
+        let now = (!self.unit.is_empty()).then(|| Summary {
+            next: self.unit.next,
+            lost: self.unit.sas.values().filter(|sa| sa.gone).count(),
+        });
+        let before = std::mem::replace(&mut self.told, now);
+        (before != now).then_some((before, now))
+    }
+}
+
+/// The event of a change: `new`, `ended`, `lost`, `repaired` or `mode`.
+fn news(reqid: u32, before: Option<Summary>, now: Option<Summary>) -> Writer {
+    let lost = |summary: Option<Summary>| summary.map_or(0, |summary| summary.lost);
+    let what = match (before, now) {
+        (None, _) => "new",
+        (_, None) => "ended",
+        _ if lost(now) > lost(before) => "lost",
+        _ if lost(now) < lost(before) => "repaired",
+        _ => "mode",
+    };
+    let mut message = Writer::new();
+    message.value("reqid", reqid).value("change", what);
+    if let Some(placement) = now.and_then(|summary| summary.next) {
+        message.value("mode", placement);
+        if let Some(ifindex) = placement.device() {
+            message.value("ifindex", ifindex);
+        }
+    }
+    message.value("lost", lost(now));
+    message
 }
 
 /// The table of units.
@@ -271,6 +361,8 @@ struct Slot {
 pub(crate) struct Units {
     slots: Mutex<HashMap<u32, Slot>>,
     turn_over: Condvar,
+    /// Who wants to know of changes, once somebody does.
+    events: OnceLock<Events>,
 }
 
 impl Units {
@@ -292,6 +384,40 @@ impl Units {
                 .wait(slots)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Has changes told from now on.
+    pub(crate) fn tell(&self, events: Events) {
+        // The first one stays: there is one socket.
+        let _ = self.events.set(events);
+    }
+
+    /// All units, by reqid.
+    pub(crate) fn views(&self) -> Vec<UnitView> {
+        let mut views: Vec<UnitView> = self
+            .lock()
+            .iter()
+            .map(|(reqid, slot)| UnitView {
+                reqid: *reqid,
+                next: slot.unit.next,
+                policies: slot.unit.policies.len(),
+                packet_is_demanded: slot.unit.packet_is_demanded(),
+                sas: slot.unit.sas.values().map(Member::view).collect(),
+            })
+            .collect();
+        views.sort_by_key(|view| view.reqid);
+        for view in &mut views {
+            view.sas.sort_by_key(|sa| (sa.spi, sa.dst));
+        }
+        views
+    }
+
+    /// Tells what changed about a unit since the last time. No lock is held.
+    fn told(&self, reqid: u32, change: Option<(Option<Summary>, Option<Summary>)>) {
+        let (Some(events), Some((before, now))) = (self.events.get(), change) else {
+            return;
+        };
+        events.raise(super::told::UNIT_EVENT, &news(reqid, before, now));
     }
 
     /// The device a policy belongs on at this moment; see [`Unit::policy_device`].
@@ -341,8 +467,13 @@ impl Units {
 
     /// The kernel flushed a device.
     pub(crate) fn device_flushed(&self, ifindex: u32) {
-        for slot in self.lock().values_mut() {
+        let mut changes = Vec::new();
+        for (reqid, slot) in self.lock().iter_mut() {
             slot.unit.device_flushed(ifindex);
+            changes.push((*reqid, slot.change()));
+        }
+        for (reqid, change) in changes {
+            self.told(reqid, change);
         }
     }
 
@@ -385,8 +516,10 @@ impl UnitTurn<'_> {
 
 impl Drop for UnitTurn<'_> {
     fn drop(&mut self) {
+        let mut change = None;
         let mut slots = self.units.lock();
         if let Some(slot) = slots.get_mut(&self.reqid) {
+            change = slot.change();
             slot.busy = false;
             if slot.waiting > 0 {
                 self.units.turn_over.notify_all();
@@ -394,6 +527,8 @@ impl Drop for UnitTurn<'_> {
                 slots.remove(&self.reqid);
             }
         }
+        drop(slots);
+        self.units.told(self.reqid, change);
     }
 }
 

@@ -135,8 +135,40 @@ fn build(repo: &Repo, source: &Source) -> Result<PathBuf> {
         &repo.root.join("strongswan-plugin").join(CONF),
         &out.join(CONF),
     )?;
+    page(repo, &out)?;
     symbols(&library)?;
     Ok(out)
+}
+
+/// Builds the operator's tool; returns its file. It belongs to no strongSwan version.
+pub(crate) fn ctl(repo: &Repo) -> Result<PathBuf> {
+    say::step("dist: building fastswanctl");
+    logged(
+        cargo(repo).args([
+            "build",
+            "--package",
+            "fastswan",
+            "--bin",
+            "fastswanctl",
+            "--features",
+            "ctl",
+        ]),
+        &repo.target.join("dist/build-ctl.log"),
+    )
+    .context("fastswanctl does not build")?;
+    Ok(repo.target.join("debug/fastswanctl"))
+}
+
+/// The manual page of the settings.
+fn page(repo: &Repo, out: &Path) -> Result<()> {
+    let plugin = repo.root.join("strongswan-plugin");
+    let text = output(
+        command("awk")
+            .arg("-f")
+            .arg(plugin.join("opt2man.awk"))
+            .arg(plugin.join("kernel-fastswan.opt")),
+    )?;
+    crate::cache::write_whole(&out.join("kernel-fastswan.5"), text.into_bytes())
 }
 
 /// Copies under a temporary name first, so that an interrupted run leaves no half of a plugin.

@@ -199,6 +199,12 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, run: &Run) -> Result<Vec<Verdict>>
             copy(&made.join(file), &folder)?;
         }
     }
+    if chosen.iter().any(|scenario| scenario.set == "ctl") {
+        let folder = share.join("ctl");
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        copy(&dist::ctl(repo)?, &folder)?;
+    }
     let results = results(repo, run.kernel, run.plugin, run.release);
     let mut verdicts: Vec<Verdict> = Vec::new();
     let mut left = run.names.clone();

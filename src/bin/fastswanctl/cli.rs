@@ -74,6 +74,12 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Shows each CHILD_SA with what kernel and NIC really hold of it
     Status(Status),
+    /// Shows the same, live; keys sort and filter
+    Watch {
+        /// Seconds between two looks
+        #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = clap::value_parser!(u64).range(1..=3600))]
+        interval: u64,
+    },
     /// Writes counters in the text format of Prometheus
     Metrics(Metrics),
     /// Shows the versions of this command, the plugin, strongSwan and the kernel

@@ -8,7 +8,7 @@
 //! * `cli`: commands and options; `out`: everything that is printed
 //! * `facts`: what is known about a machine; `machine`: where that comes from
 //! * `conf`: strongSwan's files; `vici`: its sockets
-//! * `doctor`, `status`, `metrics`: the commands
+//! * `doctor`, `status`, `watch`, `metrics`: the commands
 #![forbid(unsafe_code)]
 
 mod cli;
@@ -20,12 +20,13 @@ mod metrics;
 mod out;
 mod status;
 mod vici;
+mod watch;
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{CommandFactory, Parser};
 
@@ -112,6 +113,20 @@ fn run(cli: Cli, out: &mut Out<'_>) -> io::Result<u8> {
             let (shown, trouble) = show(&facts, &rows, &filter, out)?;
             let nothing = filtered && shown == 0;
             Ok(if nothing || trouble > 0 { FOUND } else { 0 })
+        }
+        Command::Watch { interval } => {
+            if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+                return Err(io::Error::other(
+                    "watch needs a terminal; use status, or metrics",
+                ));
+            }
+            // It has stdout for itself from here.
+            out.flush()?;
+            watch::run(Duration::from_secs(interval), move || {
+                let facts = facts(None, sockets.clone()).map_err(|error| error.to_string())?;
+                status::rows(&facts, now())
+            })?;
+            Ok(0)
         }
         Command::Metrics(options) => run_metrics(&options, &sockets, out),
         Command::Version { json } => version(json, &sockets, out),
@@ -266,4 +281,57 @@ fn manual() -> io::Result<Vec<u8>> {
     }
     bytes.extend_from_slice(include_str!("manual.roff").as_bytes());
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap_complete::Shell;
+
+    /// The files that are shipped are made of the command line's own description.
+    /// `FASTSWAN_UPDATE=1 cargo test --features ctl` makes them anew.
+    #[test]
+    fn pages_and_completions_are_those_of_the_command_line() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let complete = |shell| {
+            let mut bytes = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "fastswanctl", &mut bytes);
+            bytes
+        };
+        for (name, bytes) in [
+            ("contrib/fastswanctl.8", manual().unwrap()),
+            (
+                "contrib/completions/fastswanctl.bash",
+                complete(Shell::Bash),
+            ),
+            ("contrib/completions/_fastswanctl", complete(Shell::Zsh)),
+            (
+                "contrib/completions/fastswanctl.fish",
+                complete(Shell::Fish),
+            ),
+        ] {
+            let file = root.join(name);
+            if std::env::var_os("FASTSWAN_UPDATE").is_some() {
+                std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+                std::fs::write(&file, &bytes).unwrap();
+            }
+            assert!(
+                std::fs::read(&file).unwrap_or_default() == bytes,
+                "{name} is older than the command line: FASTSWAN_UPDATE=1 cargo test --features ctl"
+            );
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+        for wrong in [
+            &["fastswanctl"][..],
+            &["fastswanctl", "doctor", "--live", "p0", "--from", "x"],
+            &["fastswanctl", "watch", "--interval", "0"],
+            &["fastswanctl", "metrics", "--textfile", "a", "--listen", "b"],
+        ] {
+            assert!(Cli::try_parse_from(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

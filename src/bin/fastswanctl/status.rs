@@ -373,9 +373,10 @@ pub(crate) fn show(
         out.line("no SAs")?;
     }
     if let crate::facts::Answer::Unknown(why) = &facts.charon {
-        out.line(format_args!(
-            "names and what was asked for are missing: {why}"
-        ))?;
+        let text = format!("names and what was asked for are missing: {why}");
+        for line in wrap(&text, 79) {
+            out.line(line)?;
+        }
     }
     Ok((shown.len(), trouble))
 }

@@ -115,6 +115,14 @@ loaded() {
 # load HOST: (re)loads connections and secrets.
 load() { load_quietly "$1"; loaded "$1"; }
 
+# ctl HOST ARGUMENT...: the operator's tool, on a gateway.
+ctl() {
+	local host=$1
+	shift
+	nsenter --net=/run/netns/"$host" /share/ctl/fastswanctl --color never \
+		--vici "$RUN/$host/run/charon.vici" --socket "$RUN/$host/run/charon.fastswan" "$@"
+}
+
 charon_pid() { cat "$RUN/$1/run/charon.pid" 2>/dev/null; }
 
 # sw HOST ARGUMENTS...: swanctl of that host.

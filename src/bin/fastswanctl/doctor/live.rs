@@ -121,6 +121,16 @@ fn trials() -> Vec<Trial> {
     ]
 }
 
+/// The ids of all trials.
+#[cfg(test)]
+pub(super) fn ids() -> Vec<&'static str> {
+    let policies = ["live-policy-out", "live-policy-in"];
+    policies
+        .into_iter()
+        .chain(trials().iter().map(|trial| trial.id))
+        .collect()
+}
+
 /// Tries a device and adds what it said. An error is one of this process, such as no such device.
 pub(crate) fn try_device(name: &str, report: &mut Report) -> io::Result<()> {
     let transport: Arc<dyn Transport> = Arc::new(NetlinkTransport::new().map_err(other)?);

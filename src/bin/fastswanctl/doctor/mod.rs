@@ -19,6 +19,9 @@ mod nic;
 mod traffic;
 mod userland;
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 
 use fastswan::offload::fixes::{Declared, KernelFixes};
@@ -232,7 +235,8 @@ pub(crate) fn show(report: &Report, out: &mut Out<'_>) -> io::Result<()> {
     } else {
         out.paint(Paint::Bad, "packet offload will not work, or not safely")
     };
-    out.line(format_args!("{verdict} ({summary})"))
+    out.line(verdict)?;
+    out.line(summary)
 }
 
 /// Shows a report as JSON.

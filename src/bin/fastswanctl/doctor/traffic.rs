@@ -142,15 +142,19 @@ fn pairs(facts: &Facts, sas: &[Sa], policies: &[Policy], report: &mut Report) {
         .iter()
         .filter(|policy| policy.ifindex.is_some() && policy.templates > 0)
         .collect();
+    // Inbound either works: what software decrypted passes an offloaded policy as well.
+    let outbound = || {
+        sas.iter()
+            .filter(|sa| sa.inbound != Some(true) && !sa.larval)
+    };
     if in_nic.is_empty() && !sas.iter().any(|sa| sa.mode == "packet") {
         report.skip("offload-pairs", None, "nothing is in a NIC");
         return;
     }
     let mut apart = false;
-    for policy in &in_nic {
-        let of_reqid: Vec<&Sa> = sas
-            .iter()
-            .filter(|sa| Some(sa.reqid) == policy.reqid && !sa.larval)
+    for policy in in_nic.iter().filter(|policy| policy.dir == "out") {
+        let of_reqid: Vec<&Sa> = outbound()
+            .filter(|sa| Some(sa.reqid) == policy.reqid)
             .collect();
         // A trap waits for its SA; that is no disagreement.
         let paired = of_reqid.is_empty()
@@ -174,13 +178,13 @@ fn pairs(facts: &Facts, sas: &[Sa], policies: &[Policy], report: &mut Report) {
             );
         }
     }
-    for sa in sas.iter().filter(|sa| sa.mode == "packet" && !sa.larval) {
+    for sa in outbound().filter(|sa| sa.mode == "packet") {
         let software = policies.iter().any(|policy| {
-            policy.reqid == Some(sa.reqid) && policy.dir != "fwd" && policy.ifindex.is_none()
+            policy.reqid == Some(sa.reqid) && policy.dir == "out" && policy.ifindex.is_none()
         });
-        let offloaded = in_nic
-            .iter()
-            .any(|policy| policy.reqid == Some(sa.reqid) && policy.ifindex == sa.ifindex);
+        let offloaded = in_nic.iter().any(|policy| {
+            policy.dir == "out" && policy.reqid == Some(sa.reqid) && policy.ifindex == sa.ifindex
+        });
         if software && !offloaded {
             apart = true;
             report.add(

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Machines whose facts were written down, and what is said about them.
+//!
+//! Owns the comparison with tests/machines/: per machine its facts and, beside them, what `doctor`
+//! and `status` print. The machines are modelled, from the driver's source and documentation; real
+//! ones are made by `doctor --record`. `FASTSWAN_UPDATE=1 cargo test --features ctl` writes the
+//! texts anew, to be read before they are committed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::machine::{Machine, Recorded};
+use crate::{conf, status};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/machines")
+}
+
+fn machines() -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect();
+    found.sort();
+    assert!(found.len() >= 7, "{found:?}");
+    found
+}
+
+fn printed(print: impl FnOnce(&mut Out<'_>) -> io::Result<()>) -> String {
+    let mut bytes = Vec::new();
+    let mut out = Out::new(Box::new(&mut bytes), false);
+    print(&mut out).unwrap();
+    out.flush().unwrap();
+    drop(out);
+    String::from_utf8(bytes).unwrap()
+}
+
+fn compare(file: &Path, text: &str) {
+    if std::env::var_os("FASTSWAN_UPDATE").is_some() {
+        fs::write(file, text).unwrap();
+    }
+    let expected = fs::read_to_string(file).unwrap_or_default();
+    assert!(
+        text == expected,
+        "{} differs; it is now:\n{text}",
+        file.display()
+    );
+    for line in text.lines() {
+        assert!(line.chars().count() <= 80, "{}: {line}", file.display());
+    }
+}
+
+#[test]
+fn every_machine_is_told_what_it_lacks() {
+    for machine in machines() {
+        let facts = Recorded::new(&machine).facts().unwrap();
+        let report = examine(&facts, None, &Source::Loaded);
+        compare(
+            &machine.join("doctor.txt"),
+            &printed(|out| show(&report, out)),
+        );
+        let rows = status::rows(&facts, 1_700_000_100);
+        compare(
+            &machine.join("status.txt"),
+            &printed(|out| match &rows {
+                Ok(rows) => status::show(&facts, rows, &status::Filter::default(), out).map(|_| ()),
+                Err(why) => wrap(why, WIDTH).iter().try_for_each(|line| out.line(line)),
+            }),
+        );
+    }
+}
+
+fn report_of(machine: &str, declared: Option<&str>) -> Report {
+    let facts = Recorded::new(&folder().join(machine)).facts().unwrap();
+    examine(&facts, declared, &Source::Loaded)
+}
+
+fn verdicts(report: &Report, id: &str) -> Vec<Verdict> {
+    report
+        .findings
+        .iter()
+        .filter(|finding| finding.id == id)
+        .map(|finding| finding.verdict)
+        .collect()
+}
+
+/// The verdicts that matter, beside the texts, which may be reworded.
+#[test]
+fn what_must_fail_fails_and_what_works_does_not() {
+    let all = |machine: &str, id: &str| verdicts(&report_of(machine, None), id);
+    assert!(report_of("connectx-6-dx", None).passed());
+    for machine in [
+        "connectx-7",
+        "vf",
+        "bond",
+        "debian-7.3",
+        "debian-6.12",
+        "no-nic",
+        "mixed",
+    ] {
+        assert!(!report_of(machine, None).passed(), "{machine}");
+    }
+    assert_eq!(all("connectx-7", "nic-tc"), [Verdict::Fail]);
+    assert_eq!(all("connectx-7", "nic-steering"), [Verdict::Fail]);
+    assert_eq!(all("vf", "nic-vf"), [Verdict::Fail]);
+    assert_eq!(all("bond", "nic-bond"), [Verdict::Fail, Verdict::Fail]);
+    assert_eq!(all("no-nic", "kernel-release"), [Verdict::Fail]);
+    assert_eq!(all("no-nic", "nic-found"), [Verdict::Fail]);
+    assert_eq!(all("no-nic", "privileges"), [Verdict::Warn]);
+    assert_eq!(all("debian-6.12", "plugin-load"), [Verdict::Fail]);
+    assert!(all("mixed", "offload-pairs").contains(&Verdict::Fail));
+    assert!(all("mixed", "offload-reqid").contains(&Verdict::Fail));
+}
+
+#[test]
+fn declared_backports_count() {
+    let failed = |declared| {
+        report_of("connectx-7", declared)
+            .findings
+            .iter()
+            .any(|finding| finding.id == "kernel-fix" && finding.verdict == Verdict::Fail)
+    };
+    assert!(failed(None) && failed(Some("pmtu")));
+    assert!(!failed(Some("all")));
+    let unknown = report_of("connectx-7", Some("bogus"));
+    assert_eq!(verdicts(&unknown, "kernel-fixes-setting"), [Verdict::Warn]);
+}
+
+/// Ids are an interface, so that one that is renamed or new has to be written down.
+#[test]
+fn every_id_is_on_the_troubleshooting_page() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/troubleshooting.md");
+    let page = fs::read_to_string(page).unwrap();
+    let mut ids: Vec<&str> = Vec::new();
+    for machine in machines() {
+        let facts = Recorded::new(&machine).facts().unwrap();
+        let report = examine(&facts, Some("bogus"), &Source::Loaded);
+        ids.extend(report.findings.iter().map(|finding| finding.id));
+    }
+    ids.extend(live_ids());
+    ids.sort_unstable();
+    ids.dedup();
+    for id in ids {
+        assert!(page.contains(&format!("`{id}`")), "{id} is missing");
+    }
+}
+
+fn live_ids() -> Vec<&'static str> {
+    live::ids()
+}
+
+#[test]
+fn a_file_is_judged_by_the_plugins_own_rules() {
+    let folder = std::env::temp_dir().join(format!("fastswan-doctor-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("swanctl.conf");
+    let judge = |settings: &str| {
+        let text = format!("connections {{ c {{ children {{ x {{ {settings}\n }} }} }} }}");
+        fs::write(&file, text).unwrap();
+        let children = conf::children(&file).unwrap();
+        let facts = Recorded::new(&self::folder().join("connectx-6-dx"))
+            .facts()
+            .unwrap();
+        let source = Source::File("swanctl.conf", children);
+        let report = examine(&facts, None, &source);
+        let child: Vec<_> = report
+            .findings
+            .into_iter()
+            .filter(|finding| finding.id == "child")
+            .collect();
+        assert!(!child.is_empty());
+        let text = child
+            .iter()
+            .map(|finding| format!("{} {}", finding.text, finding.remedy))
+            .collect::<Vec<_>>()
+            .join("\n");
+        (child[0].verdict, text)
+    };
+    let good = "hw_offload = packet\nesp_proposals = aes256gcm16-esn\nlocal_ts = 10.1.0.0/16\n\
+                remote_ts = 10.2.0.0/16\n";
+    assert_eq!(judge(good).0, Verdict::Good);
+    for (more, expected) in [
+        (
+            "esp_proposals = aes256-sha256",
+            "Cannot offload authenticated xfrm states",
+        ),
+        (
+            "esp_proposals = aes192gcm16-esn",
+            "key length other than 128/256 bit",
+        ),
+        ("esp_proposals = aes256gcm8-esn", "Only AES-GCM-ICV16"),
+        ("esp_proposals = aes256gcm16", "extended sequence numbers"),
+        ("replay_window = 1024", "Unsupported replay window size"),
+        ("mode = beet", "Only transport and tunnel xfrm states"),
+        ("tfc_padding = 100", "TFC padding can't be offloaded"),
+        ("ipcomp = yes", "Cannot offload compressed xfrm states"),
+        ("if_id_in = 4", "XFRM if_id is not supported in RX path"),
+        (
+            "remote_ts = 10.2.0.0/16[icmp]",
+            "upper protocol other than TCP/UDP",
+        ),
+        ("remote_ts = 0.0.0.0/1", "would match all addresses"),
+        (
+            "hw_offload = paket",
+            "is none of no, crypto, packet and auto",
+        ),
+    ] {
+        let (verdict, text) = judge(&format!("{good}{more}"));
+        assert_eq!(verdict, Verdict::Fail, "{more}");
+        assert!(text.contains(expected), "{more}: {text}");
+    }
+    let auto = format!("{good}hw_offload = auto\nmode = beet");
+    assert_eq!(judge(&auto).0, Verdict::Warn);
+    assert_eq!(judge("hw_offload = no").0, Verdict::Skip);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_recorded_machine_that_is_none_is_an_error() {
+    let folder = std::env::temp_dir().join(format!("fastswan-recorded-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let read = |text: &str| {
+        fs::write(folder.join("facts.json"), text).unwrap();
+        Recorded::new(&folder).facts().unwrap_err().to_string()
+    };
+    assert!(read("garbage").contains("facts.json"));
+    assert!(read("{\"schema\": 99}").contains("schema 99"));
+    assert!(read("{\"schema\": 1, \"keys\": []}").contains("unknown field"));
+    fs::remove_dir_all(&folder).unwrap();
+    assert!(Recorded::new(&folder).facts().is_err());
+}

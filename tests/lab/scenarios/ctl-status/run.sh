@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+topology vnic
+start moon sun
+socket=$RUN/moon/run/charon.fastswan
+expect "nothing is offloaded yet" '^no SAs' ctl moon status
+expect "the socket is for its owner and group" '^srwxrwx---' ls -l "$socket"
+python3 /share/lab/lib/ctl_client.py events "$socket" 30 >/tmp/events.txt &
+listener=$!
+sleep 2
+initiate moon net
+reaches alice 10.2.0.10 20
+sleep 2
+expect "the CHILD_SA is in packet mode under its name" '^sun/net#[0-9]+ +192\.168\.0\.2 +packet ' ctl moon status
+check "nothing disagrees" ctl moon status
+expect "one CHILD_SA in detail" 'asked for packet, has packet on ' ctl moon status --child net
+expect "packets are counted" ' in +SPI [0-9a-f]{8}  packet  [1-9][0-9]* packets' ctl moon status --child net
+spi=$(ctl moon status --child net | sed -n 's/^ *out *SPI \([0-9a-f]*\).*/\1/p')
+expect "the SPI is the kernel's" "0x$spi" ip -n moon xfrm state
+fails "a filter that takes nothing says so" ctl moon status --peer 203.0.113.1
+expect "metrics count the SAs" '^fastswan_sas\{device=".+",direction="out",mode="packet"\} 1$' ctl moon metrics
+ctl moon metrics --textfile /tmp/fastswan.prom
+expect "the file is written" '^fastswan_up\{source="plugin"\} 1$' cat /tmp/fastswan.prom
+# The socket, with a client that is not ours.
+expect "version" '"plugin": "kernel-fastswan"' python3 /share/lab/lib/ctl_client.py ask "$socket" version
+expect "units" '"mode": "packet"' python3 /share/lab/lib/ctl_client.py stream "$socket" units list-unit
+expect "devices" '"esp-offload": "yes"' python3 /share/lab/lib/ctl_client.py stream "$socket" devices list-device
+expect "children" '"hw-offload": "packet"' python3 /share/lab/lib/ctl_client.py stream "$socket" children list-child
+fails "there is no command for keys" python3 /share/lab/lib/ctl_client.py ask "$socket" keys
+# Hostile clients: as many as want to, sending what they want, while charon works on.
+python3 /share/lab/lib/ctl_client.py attack "$socket" 200 &
+attacker=$!
+check "charon rekeys meanwhile" sw moon --rekey --child net
+expect "and answers" '"plugin": "kernel-fastswan"' python3 /share/lab/lib/ctl_client.py ask "$socket" version
+wait $attacker
+check "the attack ran" test $? = 0
+reaches alice 10.2.0.10 5
+# Somebody removes an SA: the difference is told.
+ip -n moon xfrm state delete src 192.168.0.1 dst 192.168.0.2 proto esp spi "0x$(ctl moon status --child net |
+	sed -n 's/^ *out *SPI \([0-9a-f]*\).*/\1/p' | head -n1)"
+out=$(ctl moon status --child net)
+case $out in *"no outbound SA"*) ok "a lost SA is told" ;; *"packet"*) note "it was replaced before we looked" ;; *) bad "a lost SA is not told: $out" ;; esac
+check "moon ends the CHILD_SA" sw moon --terminate --ike sun
+wait $listener
+expect "the unit was told when it came" '"change": "new"' cat /tmp/events.txt
