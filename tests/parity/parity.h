@@ -84,7 +84,8 @@ struct row_t {
 	/** why the row is not run, or why the plugins differ on purpose */
 	const char *why;
 
-	/** the differences that there must be, no more and no less; * is a wildcard */
+	/** the differences that there must be, no more and no less; * is a wildcard,
+	 * and "@7.2 " in front means from that kernel on */
 	const char *differs[16];
 };
 

@@ -837,6 +837,8 @@ const row_t rows_policies[] = {
 			"message DELPOLICY *: sec_ctx: - | total * type 8 alg 1 doi 1 length "
 				"33 73797374656d5f753a6f626a6563745f723a69707365635f7370645f743a7"
 				"33000",
+			"added: policy *: only with kernel-netlink",
+			"added: policy * sec_ctx *: only with kernel-fastswan",
 		  }),
 #if HAVE_FORWARD_ICMP
 	THREE("forward-icmp", forward_icmp),

@@ -756,19 +756,7 @@ const row_t rows_sas[] = {
 	  .differs = { "added: sa comp *: flags: noecn* | none" } },
 	COMP("deflate-mark", IPCOMP_DEFLATE, .mark = TRUE),
 	COMP("deflate-set-mark", IPCOMP_DEFLATE, .set_mark = TRUE),
-	{ .name = "ipcomp/deflate-if-id", .run = comp,
-	  .arg = &(const comp_t){ IPCOMP_DEFLATE, .if_id = TRUE },
-	  .why = COMP_FLAGS COMP_UNSPEC "; and it leaves the IPComp SA behind if "
-			 "there is an interface ID (B5)",
-	  .differs = {
-		"added: sa comp *: flags: noecn* | af-unspec",
-		"added: sa 4 *: flags: noecn* | af-unspec",
-		COMP_FAMILY
-		"deleted: sa comp *: only with kernel-netlink",
-		"deleted: sa 4 *: only with kernel-netlink",
-		"end: sa comp *: only with kernel-netlink",
-		"end: sa 4 *: only with kernel-netlink",
-	  } },
+	COMP("deflate-if-id", IPCOMP_DEFLATE, .if_id = TRUE),
 	COMP_MESSAGE("lzs", IPCOMP_LZS),
 	COMP_MESSAGE("lzjh", IPCOMP_LZJH),
 	{ .name = "sa/spi", .run = spis },

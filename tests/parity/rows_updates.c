@@ -168,12 +168,40 @@ const row_t rows_updates[] = {
 	MOVE("esn", .change = esn, .remote = PEER4_2),
 	MOVE("window-1024", .change = wide, .remote = PEER4_2),
 	MOVE("window-4096-esn", .change = widest, .remote = PEER4_2),
-	MOVE("ipcomp", .change = comp, .remote = PEER4_2),
+	{ .name = "update/ipcomp", .run = move,
+	  .arg = &(const move_t){ .change = comp, .remote = PEER4_2 },
+	  .why = "kernel-netlink does not hand copy_df and copy_ecn to the IPComp SA "
+			 "when it is added"
+#if !HAVE_CPU
+			 "; before 6.0.2 it lets one address family only through the ESP SA "
+			 "behind it"
+#endif
+			 ,
+	  .differs = {
+		"*: sa comp *: flags: noecn* | af-unspec",
+		"*: sa 4 *: flags: noecn* | af-unspec",
+#if !HAVE_CPU
+		"*: sa esp *: sel*: * | none/0*",
+		"*: sa esp *: sel.family: 2 | 0",
+		"*: sa esp *: flags: none | af-unspec",
+#endif
+	  } },
 	MOVE("marks", .change = marked, .remote = PEER4_2),
 	MOVE("if-id", .change = interface_id, .remote = PEER4_2),
 	MOVE("aes-cbc", .change = cbc, .remote = PEER4_2),
 	MOVE("dscp-df-tfc", .change = dscp, .remote = PEER4_2),
+#if HAVE_NEW_UPDATE
 	MOVE("counters", .remote = PEER4_2, .traffic = TRUE),
+#else
+	{ .name = "update/counters", .run = move,
+	  .arg = &(const move_t){ .remote = PEER4_2, .traffic = TRUE },
+	  .why = "where the kernel can move an SA we have it do so, which keeps the "
+			 "time of its last use; kernel-netlink does from 6.1.0 on",
+	  .differs = {
+		"@7.2 query_sa out: SUCCESS, * used never | SUCCESS, * used now",
+		"@7.2 outbound moved: sa esp *: lastused: - | set",
+	  } },
+#endif
 #if HAVE_NEW_UPDATE
 	{ .name = "update/missing", .run = missing },
 #else

@@ -85,7 +85,7 @@ pub(crate) fn play(repo: &Repo, cache: &Cache, run: &Run) -> Result<Table> {
     let harness = build(repo, cache, run.release)?;
     let plugin = dist::for_lab(repo, cache, run.release.strongswan())?;
     let name = format!("parity-{}", run.release);
-    let share = lab::prepare(repo, &lab, kernel, &name, false)?;
+    let share = lab::prepare(repo, &lab, kernel, &name, true)?;
     lab::copy(&harness, &share)?;
     let folder = share.join("plugin");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -173,7 +173,7 @@ fn results(repo: &Repo, run: &Run) -> PathBuf {
 /// Runs the harness once for each plugin, without the rows that are done; words that choose are matched in the guest,
 /// where the rows are known.
 fn script(collected: &Collected, only: Option<&str>) -> String {
-    let mut text = "cd /share/parity || exit 3\n".to_owned();
+    let mut text = "insmod /share/vnic.ko || exit 3\ncd /share/parity || exit 3\n".to_owned();
     for plugin in PLUGINS {
         let done: Vec<&str> = collected
             .blocks
