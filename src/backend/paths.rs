@@ -431,8 +431,8 @@ impl Core {
         let outbound = records.iter().filter(|record| !record.inbound).count();
         if outbound + moved > 0 {
             log::warn!(
-                "{} is reached through {} now, no longer through {}: {outbound} CHILD_SAs are to be \
-                 rekeyed, {moved} traps moved",
+                "the route to {} leads through {} now, no longer through {}: {outbound} CHILD_SAs are \
+                 to be rekeyed, {moved} traps moved",
                 key.peer,
                 self.device_name(to),
                 self.device_name(from)
