@@ -34,7 +34,7 @@ class Loop:
         self.where = ""
 
     def complain(self, text):
-        self.wrong.append(f"{self.where}: {text}")
+        self.wrong.append(f"{time.strftime('%T')} {self.where}: {text}")
 
     def compare(self):
         found = self.host.settled(PATIENCE)

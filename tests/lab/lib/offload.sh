@@ -193,4 +193,6 @@ not_added_twice() {
 	again=$(nic_file "$1" log | grep 'op=sa_add result=0' | sed -n 's/.*\(dir=[a-z]*\).*\(spi=0x[0-9a-f]*\).*/\1 \2/p' | sort | uniq -d)
 	same "$1: no SA was added to the NIC a second time" "" "$(echo $again)"
 }
+# For until_true.
+holds_states() { [ "$(states "$1")" = "$2" ]; }
 test_packet_states() { [ "$(states moon packet)" = "$1" ]; }
