@@ -5,6 +5,7 @@
 mod events;
 mod fallback;
 mod gate;
+mod inherited;
 mod links;
 mod moves;
 mod parallel;
