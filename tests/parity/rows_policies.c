@@ -881,7 +881,8 @@ const row_t rows_policies[] = {
 	ROW("policy/mark-masks", masks,
 		.why = "kernel-netlink takes two policies for one that differ in their "
 			   "mask only (B4)",
-		.differs = { "*" }),
+		.differs = { "*: policy in * mark 0x10/0xff: only with "
+					 "kernel-netlink" }),
 	ROW("policy/if-ids", if_ids),
 	ROW("route/shared", shared_route),
 	THREE("no-local-address", no_local_address),
