@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 use crate::host::Host;
+use crate::offload::fixes::Declared;
 use crate::xfrm::{HashThresholds, Iptfs, NetlinkSettings, Threshold};
 
 /// Where our own settings live.
@@ -79,6 +80,11 @@ pub struct Config {
     pub netlink: NetlinkSettings,
     /// `socket`: where `fastswanctl` and others ask what is offloaded; empty for none.
     pub socket: String,
+    /// `takeover_interval`: time between two units of `auto` that are rekeyed because a NIC has room
+    /// for them again, in milliseconds; 0 = never.
+    pub takeover_interval_ms: u64,
+    /// `kernel_fixes`: fixes that the kernel has beyond those of its release.
+    pub kernel_fixes: Declared,
     /// `charon.iptfs.*`: what charon offers for RFC 9347.
     pub iptfs: Iptfs,
 }
@@ -104,6 +110,8 @@ impl Default for Config {
             hash_thresholds: HashThresholds::default(),
             netlink: NetlinkSettings::default(),
             socket: "/run/charon.fastswan".to_owned(),
+            takeover_interval_ms: 1_000,
+            kernel_fixes: Declared::Auto,
             iptfs: Iptfs::default(),
         }
     }
@@ -167,6 +175,15 @@ impl Config {
             &format!("{PREFIX}neighbour_timeout"),
             default.neighbour_timeout_ms as i64,
         );
+        let takeover = host.get_int(
+            &format!("{PREFIX}takeover_interval"),
+            default.takeover_interval_ms as i64,
+        );
+        let fixes = host.get_str(&format!("{PREFIX}kernel_fixes"));
+        let (kernel_fixes, unknown) = Declared::parse(fixes.as_deref().unwrap_or("auto"));
+        if !unknown.is_empty() {
+            log::warn!("kernel_fixes names unknown fixes: {}", unknown.join(", "));
+        }
         Self {
             install_routes: host.get_bool("install_routes", default.install_routes),
             routing_table: number("routing_table", default.routing_table),
@@ -212,6 +229,8 @@ impl Config {
             socket: host
                 .get_str(&format!("{PREFIX}socket"))
                 .unwrap_or(default.socket),
+            takeover_interval_ms: takeover.clamp(0, 3_600_000) as u64,
+            kernel_fixes,
             iptfs: Iptfs {
                 drop_time: number("iptfs.drop_time", default.iptfs.drop_time),
                 reorder_window: u16::try_from(number(

@@ -25,6 +25,7 @@ pub mod error;
 pub mod events;
 pub mod guard;
 pub mod host;
+pub mod ledger;
 pub mod model;
 pub mod nic;
 pub mod offload;

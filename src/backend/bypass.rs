@@ -13,9 +13,10 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, KernelError, Result};
 use crate::model::{Direction, Mark, PortMatch, Prefix, Selector};
-use crate::xfrm::{Action, Kernel, PolicyKey, PolicyMessage, sockopt};
+use crate::xfrm::{Action, PolicyKey, PolicyMessage, sockopt};
 
 use super::Core;
+use super::recorded::Recorded;
 
 /// Above every other priority (kernel_netlink_ipsec.c uses the same).
 const PRIORITY: u32 = 32;
@@ -185,7 +186,7 @@ impl PortBypass {
     }
 
     /// One offloaded policy less on a device; the exemptions go with the last one.
-    pub(super) fn leave(&self, kernel: &Kernel, ifindex: u32) {
+    pub(super) fn leave(&self, kernel: &Recorded, ifindex: u32) {
         let installed = {
             let mut state = self.lock();
             let Some(device) = state.devices.get_mut(&ifindex) else {
@@ -249,7 +250,7 @@ impl PortBypass {
     }
 
     /// Removes all exemptions, at the end.
-    pub(super) fn remove_all(&self, kernel: &Kernel) {
+    pub(super) fn remove_all(&self, kernel: &Recorded) {
         let state = std::mem::take(&mut *self.lock());
         remove(kernel, &state.global);
         for device in state.devices.values() {
@@ -293,7 +294,7 @@ impl Core {
 
 /// Installs one exemption. One that is there already was left by a daemon that crashed.
 fn add(
-    kernel: &Kernel,
+    kernel: &Recorded,
     key: &PolicyKey,
     offload: Option<u32>,
 ) -> std::result::Result<(), KernelError> {
@@ -312,7 +313,7 @@ fn add(
     }
 }
 
-fn remove(kernel: &Kernel, keys: &[PolicyKey]) {
+fn remove(kernel: &Recorded, keys: &[PolicyKey]) {
     for key in keys {
         match kernel.del_policy(key) {
             Ok(()) => {}

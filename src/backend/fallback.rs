@@ -57,6 +57,9 @@ impl Core {
                     .to_owned(),
             });
         }
+        if from.is_packet() {
+            turn.change(|unit| unit.refused_by = from.device());
+        }
         let to = self.decide(question, next)?.placement;
         // A reason that passes at one step makes the whole worth another try.
         let cause = match (from.is_packet(), turn.view(|unit| unit.cause)) {

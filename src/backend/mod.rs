@@ -12,33 +12,40 @@ mod device;
 mod fallback;
 mod gate;
 mod honoured;
+mod leftovers;
 mod links;
 mod moves;
 mod paths;
+mod patience;
 mod place;
 mod policy;
+mod recorded;
 mod recovery;
 mod routes;
 mod sa;
 mod shunts;
+mod statistics;
+mod takeover;
 mod templates;
-#[allow(dead_code, reason = "the first tasks follow")]
 mod ticker;
 mod told;
 mod truth;
 mod units;
 mod xfrmi;
 
+use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::os::fd::RawFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::config::Config;
 use crate::error::{Error, KernelError, Result};
 use crate::events::Events;
 use crate::guard::Guard;
 use crate::host::{Host, Readable};
+use crate::ledger::{Ledger, Owner};
 use crate::model::{Addr, PolicyId, PolicySpec, Proto, SaId, SaSpec, SaUpdate, Spi, Usage};
 use crate::nic::Links;
 use crate::sad::Sad;
@@ -51,10 +58,18 @@ use gate::GateWatch;
 use honoured::Honoured;
 use links::LinkWatch;
 use paths::{PathWatch, Paths};
+use patience::Patience;
+use recorded::Recorded;
 use recovery::{Recovery, Repairs};
-use ticker::{TaskId, Ticker};
+use statistics::Statistics;
+use takeover::{Mover, Takeover};
+use ticker::{Task, TaskId, Ticker};
 use truth::Truth;
 use units::Units;
+
+/// Where it is written what we put into the kernel. AppArmor lets a confined charon have
+/// `/run/charon.*`.
+const STATE_FILE: &str = "/run/charon.fastswan.state";
 
 /// `kernel_feature_t`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +87,7 @@ pub struct Features {
 /// What all parts share.
 pub(crate) struct Core {
     host: Arc<dyn Host>,
-    kernel: Kernel,
+    kernel: Recorded,
     config: Mutex<Arc<Config>>,
     sad: Arc<Sad>,
     spd: Spd,
@@ -85,6 +100,10 @@ pub(crate) struct Core {
     guard: Arc<Guard>,
     /// What is done later, or again and again.
     pub(crate) ticker: Arc<Ticker>,
+    /// The reading of counters, as the ticker knows it.
+    statistics: OnceLock<TaskId>,
+    patience: Patience,
+    takeover: Takeover,
     /// Offloaded PASS and DROP policies: few, and to be kept in front of others.
     shunts: Mutex<Vec<PolicyKey>>,
 }
@@ -101,6 +120,8 @@ pub struct Backend {
     gate: Option<(Arc<GateWatch>, TaskId)>,
     /// The plugin's socket, if it could be opened.
     server: Mutex<Option<Arc<Server>>>,
+    /// The ticker does not keep them.
+    _tasks: Vec<Arc<dyn Task>>,
     stopped: AtomicBool,
 }
 
@@ -108,8 +129,9 @@ impl Backend {
     /// Opens the sockets and starts to listen. Fails if the kernel offers no XFRM, with the reason.
     pub fn create(host: Arc<dyn Host>, version: &str) -> Result<Arc<Self>> {
         let settings = Config::read(host.as_ref()).netlink;
-        let transport = NetlinkTransport::with_settings(settings)?;
-        let backend = Self::with_transport(host, version, Arc::new(transport))?;
+        let transport = Arc::new(NetlinkTransport::with_settings(settings)?);
+        let state = Some(Path::new(STATE_FILE));
+        let backend = Self::with_state(host, version, transport, timer()?, state)?;
         let path = backend.core.config().socket.clone();
         if !path.is_empty() {
             backend.listen(version, Path::new(&path));
@@ -136,13 +158,7 @@ impl Backend {
         version: &str,
         transport: Arc<dyn Transport>,
     ) -> Result<Arc<Self>> {
-        let timer = TimerFd::new().map_err(|error| {
-            Error::Kernel(KernelError::new(
-                "timerfd_create",
-                error.raw_os_error().unwrap_or(libc::EIO),
-            ))
-        })?;
-        Self::with_parts(host, version, transport, Arc::new(timer))
+        Self::with_parts(host, version, transport, timer()?)
     }
 
     /// As [`Backend::with_transport`], with another clock.
@@ -152,6 +168,18 @@ impl Backend {
         transport: Arc<dyn Transport>,
         timer: Arc<dyn Timer>,
     ) -> Result<Arc<Self>> {
+        Self::with_state(host, version, transport, timer, None)
+    }
+
+    /// As [`Backend::with_parts`], with a ledger in the file `state`. What an earlier charon left
+    /// behind, by that file, is removed.
+    pub fn with_state(
+        host: Arc<dyn Host>,
+        version: &str,
+        transport: Arc<dyn Transport>,
+        timer: Arc<dyn Timer>,
+        state: Option<&Path>,
+    ) -> Result<Arc<Self>> {
         let config = Config::read(host.as_ref());
         let kernel = Kernel::new(Arc::clone(&transport));
         kernel.ask_abilities();
@@ -159,6 +187,7 @@ impl Backend {
         if let Err(error) = kernel.set_hash_thresholds(&config.hash_thresholds) {
             log::error!("setting SPD hash threshold failed: {error}");
         }
+        let (ledger, left) = state.and_then(open_ledger).unzip();
         let sad = Arc::new(Sad::default());
         let ticker = Arc::new(Ticker::new(timer));
         let recovery = Arc::new(Recovery::new(Arc::clone(&sad), Arc::clone(&ticker)));
@@ -166,7 +195,7 @@ impl Backend {
         let links = Links::new(Arc::clone(&transport))?;
         let core = Arc::new(Core {
             host: Arc::clone(&host),
-            kernel,
+            kernel: Recorded::new(kernel, ledger),
             config: Mutex::new(Arc::new(config)),
             sad,
             spd: Spd::default(),
@@ -178,12 +207,18 @@ impl Backend {
             paths: Paths::default(),
             ticker,
             guard,
+            statistics: OnceLock::new(),
+            patience: Patience::default(),
+            takeover: Takeover::default(),
             shunts: Mutex::default(),
         });
         let link_watch = Arc::new(LinkWatch::new(Arc::clone(&core)));
         let path_watch = PathWatch::new(&core)?;
         let repairs = Repairs::register(&core);
         let truth = Truth::register(&core);
+        let (statistics, task) = Statistics::register(&core);
+        let _ = core.statistics.set(task);
+        let mover = Mover::register(&core);
         let watched: [(RawFd, Arc<dyn Readable>, &str); 4] = [
             (events.fd(), events.clone(), "XFRM event socket"),
             (core.links.fd(), link_watch.clone(), "link event socket"),
@@ -201,6 +236,11 @@ impl Backend {
             }
         }
         let gate = gate::watch(&core, host.as_ref());
+        if let Some(lines) = left {
+            let leftovers = core.find_leftovers(&lines);
+            // From here on nothing protects what they protected: whoever closes a gate does it now.
+            core.remove_leftovers(&lines, &leftovers);
+        }
         core.announce(version);
         Ok(Arc::new(Self {
             core,
@@ -211,6 +251,7 @@ impl Backend {
             _truth: truth,
             gate,
             server: Mutex::default(),
+            _tasks: vec![statistics, mover],
             stopped: AtomicBool::new(false),
         }))
     }
@@ -248,6 +289,9 @@ impl Backend {
         // The NIC used them until here.
         self.path_watch.stop();
         self.core.guard.stop();
+        if let Some(ledger) = self.core.kernel.ledger() {
+            ledger.close();
+        }
     }
 
     /// Reads the settings again.
@@ -370,6 +414,34 @@ impl Drop for Backend {
     fn drop(&mut self) {
         self.shutdown();
     }
+}
+
+fn timer() -> Result<Arc<dyn Timer>> {
+    let timer = TimerFd::new().map_err(|error| {
+        Error::Kernel(KernelError::new(
+            "timerfd_create",
+            error.raw_os_error().unwrap_or(libc::EIO),
+        ))
+    })?;
+    Ok(Arc::new(timer))
+}
+
+/// A ledger that cannot be had is no reason not to start.
+fn open_ledger(path: &Path) -> Option<(Ledger, HashSet<String>)> {
+    Owner::current()
+        .and_then(|owner| Ledger::open(path, owner))
+        .inspect_err(|error| match error.kind() {
+            ErrorKind::WouldBlock => log::warn!(
+                "{} belongs to another charon that is alive in this network namespace: what a crash \
+                 leaves behind will have to be removed by hand",
+                path.display()
+            ),
+            _ => log::warn!(
+                "unable to use {}: {error}; what a crash leaves behind will have to be removed by hand",
+                path.display()
+            ),
+        })
+        .ok()
 }
 
 impl Core {

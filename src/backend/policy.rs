@@ -237,7 +237,7 @@ impl Core {
             self.bypass.enter(self, ifindex)?;
         }
         let update = turn.entry.installed.is_some() || self.config().policy_update;
-        let result = match self.kernel.new_policy(&message, update) {
+        let add = || match self.kernel.new_policy(&message, update) {
             Err(error) if error.errno == libc::EEXIST && !update => {
                 log::info!(
                     "policy {} {} already exists, try to update it",
@@ -247,11 +247,13 @@ impl Core {
                 self.kernel.new_policy(&message, true)
             }
             result => result,
-        }
-        .and_then(|()| match offload {
-            None => Ok(()),
-            Some(_) => self.check_honoured(turn.key()),
-        });
+        };
+        let result = match offload {
+            None => add(),
+            Some(ifindex) => self
+                .patiently(ifindex, add)
+                .and_then(|()| self.check_honoured(turn.key())),
+        };
         let released = match &result {
             Ok(()) => {
                 if let Some(name) = named.filter(|_| ipsec && turn.key().dir == Direction::Out) {
@@ -422,6 +424,7 @@ impl Core {
         };
         let result = self.kernel.del_policy(turn.key());
         if let Some(ifindex) = installed.offload {
+            self.patience.freed(ifindex, self.ticker.now());
             self.bypass.leave(&self.kernel, ifindex);
         }
         result
@@ -446,8 +449,12 @@ impl Core {
         }
         self.kernel.flush_policies().map_err(|error| {
             log::error!("unable to flush SPD entries: {error}");
-            error.into()
-        })
+            error
+        })?;
+        if let Some(ledger) = self.kernel.ledger() {
+            ledger.clear_kind("policy ");
+        }
+        Ok(())
     }
 
     /// Removes the policies we know, and only those.

@@ -292,8 +292,9 @@ impl Repair for Recovery {
         }
     }
 
-    fn sa_expired(&self, key: &SaKey) {
-        if self.sad.get(key).is_none() {
+    fn sa_expired(&self, key: &SaKey, hard: bool) {
+        self.sad.expired(key, hard);
+        if !hard || self.sad.get(key).is_none() {
             return;
         }
         let until = self.ticker.now() + CLOSING;

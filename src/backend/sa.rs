@@ -7,18 +7,20 @@
 use crate::error::{Error, KernelError, Result};
 use crate::model::algorithm;
 use crate::model::{
-    Direction, Mode as IpsecMode, Offload, Placement, PolicyKind, Proto, SaId, SaSpec, Selector,
-    Spi, TrafficSelector, Transforms, Usage,
+    Direction, Lifetime, Limit, Mode as IpsecMode, Offload, Placement, PolicyKind, Proto, SaId,
+    SaSpec, Selector, Spi, TrafficSelector, Transforms, Usage,
 };
 use crate::offload::{
-    Device, Mode, PolicyFacts, Refusal, SaFacts, check_policy, check_sa, explain, fit_lifetime,
+    Cause, Device, Mode, PolicyFacts, Refusal, SaFacts, check_policy, check_sa, explain,
+    fit_lifetime,
 };
 use crate::sad::SaRecord;
-use crate::xfrm::{Replay, SaMessage, monotonic_now, unix_now};
+use crate::xfrm::{Replay, SaMessage, unix_now};
 
 use super::Core;
 use super::device::Question;
 use super::fallback::Newcomer;
+use super::statistics;
 use super::units::{Member, UnitTurn};
 
 impl Core {
@@ -115,10 +117,11 @@ impl Core {
             }
             let flaps = self.recovery.flaps();
             let refusal = match self.install_sa(id, spec, &transforms, placement) {
-                Ok(()) => match self.crypto_that_is_software(id, placement) {
+                Ok(limits) => match self.crypto_that_is_software(id, placement) {
                     None => {
-                        self.join(&turn, id, spec, placement);
+                        self.join(&turn, id, spec, placement, limits);
                         self.recovery.installed(&id.key(), flaps);
+                        self.note_full(&turn, spec, placement);
                         return Ok(());
                     }
                     Some(refusal) if spec.offload == Offload::Auto => {
@@ -132,7 +135,7 @@ impl Core {
                             id.spi,
                             for_name(&spec.name)
                         );
-                        self.join(&turn, id, spec, Placement::Software);
+                        self.join(&turn, id, spec, Placement::Software, limits);
                         return Ok(());
                     }
                 },
@@ -157,46 +160,108 @@ impl Core {
         }
     }
 
+    /// A unit that was refused for want of room waits for it; its outbound SA is the last to come.
+    fn note_full(&self, turn: &UnitTurn<'_>, spec: &SaSpec, placement: Placement) {
+        let refused = turn.view(|unit| match unit.cause {
+            Some(Cause::Room | Cause::Busy) => unit.refused_by,
+            _ => None,
+        });
+        if let Some(ifindex) = refused
+            && spec.offload == Offload::Auto
+            && !placement.is_packet()
+            && !spec.inbound
+        {
+            self.wait_for_room(spec.reqid, ifindex);
+        }
+    }
+
     /// The SA is in the kernel: it belongs to its unit from now on.
-    fn join(&self, turn: &UnitTurn<'_>, id: &SaId, spec: &SaSpec, placement: Placement) {
+    fn join(
+        &self,
+        turn: &UnitTurn<'_>,
+        id: &SaId,
+        spec: &SaSpec,
+        placement: Placement,
+        limits: Limits,
+    ) {
         let (key, src) = (id.key(), id.src.ip);
-        self.sad.insert(SaRecord::new(
+        let record = SaRecord::new(
             id,
             spec.reqid,
             &spec.name,
             spec.inbound,
             spec.offload,
             placement,
-        ));
+        );
+        self.sad
+            .insert(record.with_limits(limits.wanted, limits.own));
+        if placement.is_packet()
+            && let Some(task) = self.statistics.get()
+        {
+            self.ticker.wake_in(*task, statistics::INTERVAL);
+        }
         turn.change(|unit| {
             let (name, wanted) = (&spec.name, spec.offload);
             unit.add_sa(Member::new(key, src, name, spec.inbound, wanted, placement));
         });
     }
 
-    /// Sends the message. An SPI that get_spi reserved may have expired: then it is a new SA.
+    /// Sends the message, and again without limits that the device does not keep: the plugin counts
+    /// then (`statistics.rs`).
     fn install_sa(
         &self,
         id: &SaId,
         spec: &SaSpec,
         transforms: &Transforms,
         placement: Placement,
-    ) -> std::result::Result<(), KernelError> {
-        let fitted;
-        let spec = if placement.is_packet() {
-            let lifetime = fit_lifetime(spec.lifetime, spec.inbound, spec.esn);
-            if lifetime == spec.lifetime {
+    ) -> std::result::Result<Limits, KernelError> {
+        let wanted = if placement.is_packet() {
+            fit_lifetime(spec.lifetime, spec.inbound, spec.esn)
+        } else {
+            spec.lifetime
+        };
+        let mut kept = wanted;
+        loop {
+            let fitted;
+            let spec = if kept == spec.lifetime {
                 spec
             } else {
                 fitted = SaSpec {
-                    lifetime,
+                    lifetime: kept,
                     ..spec.clone()
                 };
                 &fitted
+            };
+            match self.send_sa(id, spec, transforms, placement) {
+                Ok(()) => {
+                    let own = kept != wanted;
+                    return Ok(Limits { wanted, own });
+                }
+                Err(error) if placement.is_packet() => {
+                    let Some(fewer) = without_limits(kept, &error) else {
+                        return Err(error);
+                    };
+                    log::info!(
+                        "SAD entry with SPI {}{}: the device keeps no such limits, the plugin counts: \
+                         {error}",
+                        id.spi,
+                        for_name(&spec.name)
+                    );
+                    kept = fewer;
+                }
+                Err(error) => return Err(error),
             }
-        } else {
-            spec
-        };
+        }
+    }
+
+    /// An SPI that get_spi reserved may have expired: then it is a new SA.
+    fn send_sa(
+        &self,
+        id: &SaId,
+        spec: &SaSpec,
+        transforms: &Transforms,
+        placement: Placement,
+    ) -> std::result::Result<(), KernelError> {
         let ts = (spec.src_ts.as_slice(), spec.dst_ts.as_slice());
         let selector = self
             .sa_selector(spec.mode, ts, spec.interface.as_deref())
@@ -221,16 +286,17 @@ impl Core {
             spec.reqid,
             for_name(&spec.name)
         );
-        match self.kernel.new_sa(&message, spec.update) {
+        let add = || match self.kernel.new_sa(&message, spec.update) {
             Err(error) if spec.update && error.errno == libc::ESRCH => {
                 log::debug!("allocated SPI {} not found anymore, adding it anew", id.spi);
                 self.kernel.new_sa(&message, false)
             }
             result => result,
-        }?;
-        if !placement.is_packet() {
-            return Ok(());
-        }
+        };
+        let Placement::Packet(ifindex) = placement else {
+            return add();
+        };
+        self.patiently(ifindex, add)?;
         let (key, src) = (id.key(), id.src.ip);
         self.honoured.check(
             "XFRM_MSG_NEWSA",
@@ -295,7 +361,7 @@ impl Core {
                 return Err(error.into());
             }
         };
-        let now = monotonic_now();
+        let now = self.seconds();
         let observed = self.sad.observe(&key, state.packets, now);
         let use_time = match state.last_used {
             // From the clock on the wall to the one that does not jump.
@@ -326,6 +392,9 @@ impl Core {
         self.sad.remove(&key);
         if let Some(turn) = turn {
             let left = turn.change(|unit| unit.remove_sa((key.dst, key.spi)));
+            if let Some(Placement::Packet(ifindex)) = left.as_ref().map(|sa| sa.placement) {
+                self.patience.freed(ifindex, self.ticker.now());
+            }
             if left.is_some_and(|sa| sa.inbound && sa.placement.is_packet())
                 && let Err(error) = self.settle(&turn)
             {
@@ -356,6 +425,9 @@ impl Core {
                 failure.get_or_insert(error);
             }
         }
+        if let Some(ledger) = self.kernel.ledger().filter(|_| failure.is_none()) {
+            ledger.clear_kind("sa ");
+        }
         for record in self.sad.clear() {
             let key = record.id.key();
             self.units.change(record.reqid, |unit| {
@@ -372,6 +444,30 @@ impl Core {
             let _ = self.del_sa(&record.id, 0);
         }
     }
+}
+
+/// Limits in bytes and packets of an SA that was installed.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    wanted: Lifetime,
+    /// The device does not keep all of them.
+    own: bool,
+}
+
+/// What is left of limits after the device refused one kind; `None` if that was not the reason.
+fn without_limits(limits: Lifetime, error: &KernelError) -> Option<Lifetime> {
+    let text = error.plain_text()?.to_ascii_lowercase();
+    if !text.contains("limit") {
+        return None;
+    }
+    let mut fewer = limits;
+    if !text.contains("packet") {
+        fewer.bytes = Limit::default();
+    }
+    if !text.contains("byte") {
+        fewer.packets = Limit::default();
+    }
+    (fewer != limits).then_some(fewer)
 }
 
 /// ` for NAME`, or nothing.

@@ -99,6 +99,11 @@ impl Ticker {
         self.timer.now()
     }
 
+    /// Lets time pass on the caller's thread: only for short, bounded pauses.
+    pub(super) fn pause(&self, time: Duration) {
+        self.timer.pause(time);
+    }
+
     /// For the watcher.
     pub(super) fn fd(&self) -> RawFd {
         self.timer.fd()

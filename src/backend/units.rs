@@ -93,6 +93,8 @@ pub(crate) struct Unit {
     pub(crate) next: Option<Placement>,
     /// Why that is not packet mode, if `auto` had to go lower.
     pub(crate) cause: Option<Cause>,
+    /// The device that refused packet mode, if one was asked.
+    pub(crate) refused_by: Option<u32>,
     sas: HashMap<SaName, Member>,
     /// Inbound SAs whose outbound one is still to come, by name. charon adds them in this order.
     open: HashMap<String, SaName>,
@@ -428,6 +430,11 @@ impl Units {
         sa: Option<SaName>,
     ) -> Option<u32> {
         self.lock().get(&reqid)?.unit.policy_device(dir, sa)
+    }
+
+    /// Looks at a unit without a turn; `None` if there is none.
+    pub(crate) fn look<T>(&self, reqid: u32, look: impl FnOnce(&Unit) -> T) -> Option<T> {
+        self.lock().get(&reqid).map(|slot| look(&slot.unit))
     }
 
     /// An outbound policy in the kernel names this SA.

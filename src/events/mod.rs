@@ -33,8 +33,9 @@ pub trait Repair: Send + Sync {
     fn sa_deleted(&self, key: &SaKey);
     /// A policy was deleted.
     fn policy_deleted(&self, key: &PolicyKey);
-    /// An SA reached a hard limit and is gone; charon closes its CHILD_SA.
-    fn sa_expired(&self, key: &SaKey);
+    /// The kernel reported that an SA reached a limit. With a hard one it is gone, and charon closes
+    /// its CHILD_SA.
+    fn sa_expired(&self, key: &SaKey, hard: bool);
     /// All SAs of some protocol were deleted.
     fn sas_flushed(&self);
     /// All policies were deleted.
@@ -130,9 +131,7 @@ impl Events {
                 key.spi,
                 key.dst
             );
-            if hard {
-                self.repair.sa_expired(key);
-            }
+            self.repair.sa_expired(key, hard);
             self.host.expire(key.proto, key.spi, key.dst, hard);
         }
     }

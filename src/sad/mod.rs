@@ -5,10 +5,17 @@
 //! Called by `backend/` and `events/`. Must not do I/O, and must not keep keys.
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
+mod activity;
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::model::{Offload, Placement, SaId, SaKey};
+use crate::model::{Lifetime, Offload, Placement, SaId, SaKey};
+
+pub use activity::{Finding, Sample, What};
+
+use activity::Activity;
 
 /// An SA that we installed.
 #[derive(Clone, Debug)]
@@ -48,48 +55,75 @@ impl SaRecord {
             activity: Activity::default(),
         }
     }
-}
 
-/// When the packet counter was last seen to grow. The kernel keeps no time of last use for SAs that
-/// are wholly in a NIC (net/xfrm/xfrm_input.c and xfrm_output.c set it, and neither is passed).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Activity {
-    packets: u64,
-    since: i64,
+    /// With the limits in bytes and packets to be looked after; `own` if the device does not keep
+    /// them.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Lifetime, own: bool) -> Self {
+        self.activity = Activity::new(limits, own);
+        self
+    }
 }
 
 /// The table.
 #[derive(Debug, Default)]
 pub struct Sad {
-    records: Mutex<HashMap<SaKey, SaRecord>>,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    records: HashMap<SaKey, SaRecord>,
+    /// Those in packet mode.
+    packet: HashSet<SaKey>,
+}
+
+impl Table {
+    fn note_mode(&mut self, key: &SaKey) {
+        let packet = self
+            .records
+            .get(key)
+            .is_some_and(|record| record.placement.is_packet());
+        if packet {
+            self.packet.insert(*key);
+        } else {
+            self.packet.remove(key);
+        }
+    }
 }
 
 impl Sad {
     /// Remembers an SA; one with the same key is replaced, as the kernel did.
     pub fn insert(&self, record: SaRecord) {
-        self.lock().insert(record.id.key(), record);
+        let (mut table, key) = (self.lock(), record.id.key());
+        table.records.insert(key, record);
+        table.note_mode(&key);
     }
 
     /// A copy of the record.
     pub fn get(&self, key: &SaKey) -> Option<SaRecord> {
-        self.lock().get(key).cloned()
+        self.lock().records.get(key).cloned()
     }
 
     /// Forgets an SA.
     pub fn remove(&self, key: &SaKey) -> Option<SaRecord> {
-        self.lock().remove(key)
+        let mut table = self.lock();
+        let record = table.records.remove(key);
+        table.note_mode(key);
+        record
     }
 
     /// Forgets all.
     pub fn clear(&self) -> Vec<SaRecord> {
-        self.lock().drain().map(|(_, record)| record).collect()
+        let table = std::mem::take(&mut *self.lock());
+        table.records.into_values().collect()
     }
 
     /// Records that fulfil a condition, copied.
     pub fn select(&self, mut condition: impl FnMut(&SaRecord) -> bool) -> Vec<SaRecord> {
-        let records = self.lock();
+        let table = self.lock();
+        let records = table.records.values();
         records
-            .values()
             .filter(|record| condition(record))
             .cloned()
             .collect()
@@ -97,31 +131,61 @@ impl Sad {
 
     /// Notes where an SA is now.
     pub fn place(&self, key: &SaKey, placement: Placement) {
-        if let Some(record) = self.lock().get_mut(key) {
+        let mut table = self.lock();
+        if let Some(record) = table.records.get_mut(key) {
             record.placement = placement;
         }
+        table.note_mode(key);
     }
 
     /// Notes the packet counter at monotonic second `now`; returns when it was last seen to grow, 0
     /// if never.
     pub fn observe(&self, key: &SaKey, packets: u64, now: i64) -> i64 {
-        let mut records = self.lock();
-        let Some(record) = records.get_mut(key) else {
-            return 0;
-        };
-        // A counter that fell belongs to another SA under the same key: start over.
-        if packets != record.activity.packets {
-            record.activity = Activity {
-                packets,
-                since: if packets == 0 { 0 } else { now },
+        let mut table = self.lock();
+        let record = table.records.get_mut(key);
+        record.map_or(0, |record| record.activity.observe(packets, now))
+    }
+
+    /// Keys and sources of the SAs in packet mode.
+    pub fn in_packet_mode(&self) -> Vec<(SaKey, IpAddr)> {
+        let table = self.lock();
+        let records = table.packet.iter().filter_map(|key| table.records.get(key));
+        records
+            .map(|record| (record.id.key(), record.id.src.ip))
+            .collect()
+    }
+
+    /// Notes readings at monotonic second `now`; returns what follows from them.
+    pub fn sample(&self, samples: &[Sample], now: i64) -> Vec<Finding> {
+        let mut table = self.lock();
+        let mut findings = Vec::new();
+        for sample in samples {
+            let Some(record) = table.records.get_mut(&sample.key) else {
+                continue;
             };
+            for what in record.activity.sample(sample, now) {
+                findings.push(Finding {
+                    id: record.id,
+                    name: record.name.clone(),
+                    bytes: sample.bytes,
+                    packets: sample.packets,
+                    what,
+                });
+            }
         }
-        record.activity.since
+        findings
+    }
+
+    /// The kernel reported that an SA reached a limit.
+    pub fn expired(&self, key: &SaKey, hard: bool) {
+        if let Some(record) = self.lock().records.get_mut(key) {
+            record.activity.told(hard);
+        }
     }
 
     /// Number of SAs.
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().records.len()
     }
 
     /// Nothing is installed.
@@ -129,9 +193,9 @@ impl Sad {
         self.len() == 0
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SaKey, SaRecord>> {
+    fn lock(&self) -> MutexGuard<'_, Table> {
         // Single map operations only: there is no half-made change to fear after a panic.
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -152,23 +216,21 @@ mod tests {
     }
 
     #[test]
-    fn last_use_follows_the_packet_counter() {
+    fn only_packet_mode_is_looked_after_and_an_unknown_sa_was_never_used() {
         let sad = Sad::default();
-        let key = id(1).key();
-        assert_eq!(sad.observe(&key, 5, 100), 0, "an unknown SA was never used");
-        sad.insert(SaRecord::new(
-            &id(1),
-            1,
-            "net",
-            true,
-            Offload::Packet,
-            Placement::Packet(2),
-        ));
-        assert_eq!(sad.observe(&key, 0, 100), 0);
-        assert_eq!(sad.observe(&key, 3, 110), 110);
-        assert_eq!(sad.observe(&key, 3, 120), 110, "no growth, no use");
-        assert_eq!(sad.observe(&key, 4, 130), 130);
-        assert_eq!(sad.observe(&key, 0, 140), 0, "another SA under this key");
+        let record =
+            |spi, placement| SaRecord::new(&id(spi), 1, "net", true, Offload::Auto, placement);
+        assert_eq!(sad.observe(&id(1).key(), 5, 100), 0);
+        sad.insert(record(1, Placement::Packet(2)));
+        sad.insert(record(2, Placement::Software));
+        assert_eq!(sad.observe(&id(1).key(), 5, 100), 100);
+        let keys = || -> Vec<SaKey> { sad.in_packet_mode().iter().map(|sa| sa.0).collect() };
+        assert_eq!(keys(), [id(1).key()]);
+        sad.place(&id(1).key(), Placement::Crypto(2));
+        assert!(keys().is_empty());
+        sad.insert(record(3, Placement::Packet(2)));
+        sad.remove(&id(3).key());
+        assert!(keys().is_empty());
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub use netlink_packet_xfrm::constants::{
     XFRMNLGRP_EXPIRE, XFRMNLGRP_MAPPING, XFRMNLGRP_MIGRATE, XFRMNLGRP_POLICY, XFRMNLGRP_SA,
 };
 
+/// Protocol of the SAs that are asked for, one byte.
+pub const XFRMA_PROTO: u16 = 25;
 /// Direction of an SA (kernel 6.10), one byte.
 pub const XFRMA_SA_DIR: u16 = 33;
 /// Seconds between NAT keepalives (kernel 6.11).

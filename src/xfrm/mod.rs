@@ -23,6 +23,7 @@ pub mod consts;
 pub mod event;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
+mod filelock;
 mod netlink;
 mod policy;
 pub mod request;
@@ -46,6 +47,7 @@ pub use consts::{
     XFRMNLGRP_SA,
 };
 pub use event::{Event, decode_event};
+pub use filelock::try_lock;
 pub use netlink::{NetlinkSettings, NetlinkTransport};
 pub use policy::{
     Action, HashThresholds, PolicyKey, PolicyMessage, PolicyState, Template, Threshold,

@@ -16,6 +16,8 @@ pub trait Timer: Send + Sync {
     fn arm(&self, at: Option<Duration>);
     /// To be watched for readability.
     fn fd(&self) -> RawFd;
+    /// Lets time pass: only for short, bounded pauses.
+    fn pause(&self, time: Duration);
     /// Takes back the readability of an alarm that went off.
     fn acknowledge(&self);
 }
@@ -77,6 +79,10 @@ impl Timer for TimerFd {
 
     fn fd(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
     }
 
     fn acknowledge(&self) {
@@ -146,6 +152,9 @@ pub(super) mod fake {
         }
         fn fd(&self) -> RawFd {
             Self::FD
+        }
+        fn pause(&self, time: Duration) {
+            self.state().now += time;
         }
         fn acknowledge(&self) {
             let mut state = self.state();

@@ -6,6 +6,7 @@ mod events;
 mod fallback;
 mod gate;
 mod inherited;
+mod leftovers;
 mod links;
 mod moves;
 mod parallel;
@@ -13,6 +14,8 @@ mod paths;
 mod policies;
 mod routes;
 mod sas;
+mod statistics;
+mod takeover;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -205,7 +208,6 @@ impl Gateway {
         }
     }
 
-    #[allow(dead_code, reason = "the first tasks follow")]
     /// Moves the clock and calls what is due by then, as charon's watcher would.
     pub(super) fn advance(&self, by: Duration) {
         if self.timer.advance(by) {

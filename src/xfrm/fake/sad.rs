@@ -536,6 +536,17 @@ impl FakeKernel {
         .is_some()
     }
 
+    /// Sets the error counters of an SA: replayed packets, and those that failed authentication.
+    /// False if there is no such SA.
+    pub fn set_errors(&self, key: &SaKey, replayed: u32, integrity_failed: u32) -> bool {
+        self.with_sa(key, |sa| {
+            let errors = &mut sa.info[usersa::STATS..];
+            errors[4..8].copy_from_slice(&replayed.to_ne_bytes());
+            errors[8..12].copy_from_slice(&integrity_failed.to_ne_bytes());
+        })
+        .is_some()
+    }
+
     /// Sets the sequence numbers of an SA without bitmap. False if there is no such SA.
     pub fn set_sequence(&self, key: &SaKey, oseq: u32, seq: u32) -> bool {
         self.with_sa(key, |sa| {

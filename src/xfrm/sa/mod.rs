@@ -18,7 +18,7 @@ use netlink_packet_xfrm::nlas::XfrmAttrs;
 use netlink_packet_xfrm::state::{AllocSpiMessage, DelGetMessage, FlushMessage, GetDumpMessage};
 use netlink_packet_xfrm::{Address, UserSaId, XfrmMessage};
 
-use super::consts::{XFRM_SA_DIR_IN, XFRMA_SA_DIR, usersa};
+use super::consts::{XFRM_MSG_GETSA, XFRM_SA_DIR_IN, XFRMA_PROTO, XFRMA_SA_DIR, usersa};
 use super::request::{Reply, Request, be32_at};
 use super::transport::Protocol;
 use super::{Kernel, lookup_attributes};
@@ -262,6 +262,18 @@ impl Kernel {
         };
         let request = request("XFRM_MSG_FLUSHSA", &XfrmMessage::FlushSa(body));
         none_is_fine(self.transport.ack(Protocol::Xfrm, &request))
+    }
+
+    /// All SAs of ESP (`XFRMA_PROTO` behind the bare header: net/xfrm/xfrm_user.c: xfrm_dump_sa). An
+    /// error may come after some of them.
+    pub fn dump_esp(&self, each: &mut dyn FnMut(SaState)) -> Result<(), KernelError> {
+        let mut request = Request::new("XFRM_MSG_GETSA", XFRM_MSG_GETSA, 0);
+        request.attribute(XFRMA_PROTO, &[Proto::Esp.number()]);
+        self.transport.dump(Protocol::Xfrm, &request, &mut |reply| {
+            if let Some(state) = SaState::decode(reply) {
+                each(state);
+            }
+        })
     }
 
     /// All SAs of our protocols. An error may come after some of them.

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What an earlier charon left in the kernel and the NIC.
+//!
+//! Owns finding it by the ledger and removing it at start. Only what is there word for word as it was
+//! written down is ours; SAs and policies of others stay, whatever their reqids. Called once, before
+//! charon uses the plugin.
+
+use std::collections::HashSet;
+
+use crate::model::{Proto, SaKey};
+use crate::xfrm::PolicyKey;
+
+use super::Core;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Leftovers {
+    sas: Vec<(SaKey, std::net::IpAddr)>,
+    policies: Vec<PolicyKey>,
+}
+
+impl Core {
+    /// Compares the lines of an earlier charon with what the kernel has.
+    pub(super) fn find_leftovers(&self, lines: &HashSet<String>) -> Leftovers {
+        let mut left = Leftovers::default();
+        if lines.is_empty() {
+            return left;
+        }
+        let ours =
+            |(key, rest): crate::ledger::Entry| lines.contains(&crate::ledger::join(&key, &rest));
+        let sas = self.kernel.dump_sas(&mut |state| {
+            if ours(crate::ledger::sa_state(&state)) {
+                left.sas.push((state.id.key(), state.id.src.ip));
+            }
+        });
+        let policies = self.kernel.dump_policies(&mut |state| {
+            if ours(crate::ledger::policy_state(&state)) {
+                left.policies.push(state.key);
+            }
+        });
+        for error in [sas, policies].into_iter().filter_map(Result::err) {
+            log::error!("unable to look for what an earlier charon left behind: {error}");
+        }
+        left
+    }
+
+    /// Removes it, SAs first: a policy without its SA lets nothing of the kernel's own out.
+    pub(super) fn remove_leftovers(&self, lines: &HashSet<String>, left: &Leftovers) {
+        if lines.is_empty() {
+            return;
+        }
+        let mut failed = 0;
+        for (key, src) in &left.sas {
+            if let Err(error) = self.kernel.del_sa(key, *src) {
+                failed += 1;
+                let (proto, spi): (Proto, _) = (key.proto, key.spi);
+                log::error!(
+                    "unable to remove {proto} SA with SPI {spi} of an earlier charon: {error}"
+                );
+            }
+        }
+        for key in &left.policies {
+            if let Err(error) = self.kernel.del_policy(key) {
+                failed += 1;
+                log::error!(
+                    "unable to remove policy {} {} of an earlier charon: {error}",
+                    key.selector,
+                    key.dir
+                );
+            }
+        }
+        log::warn!(
+            "an earlier charon left {} SAs and {} policies behind, removed them{}",
+            left.sas.len(),
+            left.policies.len(),
+            match failed {
+                0 => String::new(),
+                failed => format!(" but for {failed}"),
+            }
+        );
+        if failed == 0
+            && let Some(ledger) = self.kernel.ledger()
+        {
+            // The others expired, or went with their device.
+            ledger.clear();
+        }
+    }
+}
