@@ -205,6 +205,20 @@ pub(crate) fn section(repo: &Repo, set: &str) -> Result<String> {
     Ok(markdown(&rows(repo, &chosen, Series::New)?))
 }
 
+/// What `docs/offload.md` says: both plugins over every scenario of offload, and whether ours held in all of them.
+pub(crate) fn offload_page(repo: &Repo, cache: &Cache) -> Result<(String, bool)> {
+    let chosen = scenarios::select(repo, &[], Some("offload"))?;
+    let held = run(repo, cache, &chosen, Series::New, false)? == ExitCode::SUCCESS;
+    let table = section(repo, "offload")?;
+    Ok((
+        format!(
+            "## What happens to a CHILD_SA in the NIC\n\nOne scenario of `tests/lab/scenarios` per row, on the virtual \
+             NIC of `tests/vnic`, the stock plugin first. A cell is what the scenario itself reported.\n\n{table}"
+        ),
+        held,
+    ))
+}
+
 /// The table of a set from the results that are there, for a terminal.
 pub(crate) fn table(repo: &Repo, set: &str) -> Result<String> {
     let chosen = scenarios::select(repo, &[], Some(set))?;

@@ -28,23 +28,39 @@ pub(crate) struct Page {
 }
 
 /// Every page; one that was not written yet is no failure.
-const PAGES: &[Page] = &[Page {
-    name: "parity",
-    title: "Parity with kernel-netlink",
-    vouches: &[
-        "src",
-        "include",
-        "strongswan-plugin",
-        "build.rs",
-        "Cargo.lock",
-        "tests/parity",
-        "tests/lab",
-        "tests/vnic",
-        "xtask/src/parity.rs",
-        "xtask/src/parity",
-    ],
-    write: crate::parity::page,
-}];
+const PAGES: &[Page] = &[
+    Page {
+        name: "parity",
+        title: "Parity with kernel-netlink",
+        vouches: &[
+            "src",
+            "include",
+            "strongswan-plugin",
+            "build.rs",
+            "Cargo.lock",
+            "tests/parity",
+            "tests/lab",
+            "tests/vnic",
+            "xtask/src/parity.rs",
+            "xtask/src/parity",
+        ],
+        write: crate::parity::page,
+    },
+    Page {
+        name: "offload",
+        title: "Offload: both plugins on the same NIC",
+        vouches: &[
+            "src",
+            "include",
+            "strongswan-plugin",
+            "build.rs",
+            "Cargo.lock",
+            "tests/lab",
+            "tests/vnic",
+        ],
+        write: crate::compare::offload_page,
+    },
+];
 
 /// How a line begins that names a path and what it was.
 const VOUCHES: &str = "<!-- vouches for ";
