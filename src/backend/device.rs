@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use crate::error::Error;
 use crate::model::{Offload, Placement};
 use crate::nic::{Route, lookup_route_from};
+use crate::offload::fixes::KernelFixes;
 use crate::offload::{Device, Mode, Refusal};
 
 use super::Core;
@@ -132,7 +133,12 @@ impl Core {
             .ok_or_else(|| {
                 Refusal::way(format!("device {ifindex} is gone: it has no IPsec offload"))
             })?;
+        let lacks = match link.driver.as_deref() {
+            Some("mlx5_core") => self.kernel_lacks(),
+            _ => Vec::new(),
+        };
         Ok(Device {
+            lacks,
             ifindex: link.ifindex,
             name: link.name,
             up: link.up,
@@ -140,6 +146,16 @@ impl Core {
             esp_offload: link.esp_offload,
             driver: link.driver,
         })
+    }
+
+    /// The fixes that this kernel lacks.
+    fn kernel_lacks(&self) -> Vec<&'static str> {
+        let declared = self.config().kernel_fixes.clone();
+        let fixes = KernelFixes {
+            release: self.release,
+            declared,
+        };
+        fixes.missing().map(|fix| fix.id).collect()
     }
 
     /// Name of a device for messages.

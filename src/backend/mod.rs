@@ -48,6 +48,7 @@ use crate::host::{Host, Readable};
 use crate::ledger::{Ledger, Owner};
 use crate::model::{Addr, PolicyId, PolicySpec, Proto, SaId, SaSpec, SaUpdate, Spi, Usage};
 use crate::nic::Links;
+use crate::offload::fixes::Release;
 use crate::sad::Sad;
 use crate::spd::Spd;
 use crate::status::server::Server;
@@ -93,6 +94,8 @@ pub(crate) struct Core {
     spd: Spd,
     units: Units,
     links: Links,
+    /// Of the running kernel.
+    release: Option<Release>,
     bypass: PortBypass,
     honoured: Honoured,
     recovery: Arc<Recovery>,
@@ -201,6 +204,9 @@ impl Backend {
             spd: Spd::default(),
             units: Units::default(),
             links,
+            release: std::fs::read_to_string("/proc/sys/kernel/osrelease")
+                .ok()
+                .and_then(|text| Release::parse(&text)),
             bypass: PortBypass::default(),
             honoured: Honoured::default(),
             recovery,

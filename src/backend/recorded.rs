@@ -57,7 +57,7 @@ impl Recorded {
 
     /// As [`Kernel::del_sa`].
     pub(super) fn del_sa(&self, key: &SaKey, src: IpAddr) -> Result {
-        let result = self.kernel.del_sa(key, src);
+        let result = again(libc::ESRCH, || self.kernel.del_sa(key, src));
         self.cross_out(&result, libc::ESRCH, || ledger::sa_key(key));
         result
     }
@@ -97,21 +97,36 @@ impl Recorded {
     /// As [`Kernel::new_policy`].
     pub(super) fn new_policy(&self, message: &PolicyMessage<'_>, update: bool) -> Result {
         let Some(ledger) = &self.ledger else {
-            return self.kernel.new_policy(message, update);
+            return self.send_policy(message, update);
         };
         let entry = ledger::policy(message);
         let known = ledger.rest_of(&entry.0).is_some();
         ledger.add(&entry);
-        let result = self.kernel.new_policy(message, update);
+        let result = self.send_policy(message, update);
         if !known && result.is_err() {
             ledger.remove(&entry.0);
         }
         result
     }
 
+    /// A new policy of which nobody knows whether it was installed is taken back.
+    fn send_policy(&self, message: &PolicyMessage<'_>, update: bool) -> Result {
+        let result = self.kernel.new_policy(message, update);
+        if let Err(error) = &result
+            && !update
+            && matches!(
+                error.errno,
+                libc::ENOBUFS | libc::ETIMEDOUT | libc::EINTR | libc::EAGAIN
+            )
+        {
+            let _ = self.kernel.del_policy(message.key);
+        }
+        result
+    }
+
     /// As [`Kernel::del_policy`].
     pub(super) fn del_policy(&self, key: &PolicyKey) -> Result {
-        let result = self.kernel.del_policy(key);
+        let result = again(libc::ENOENT, || self.kernel.del_policy(key));
         self.cross_out(&result, libc::ENOENT, || ledger::policy_key(key));
         result
     }
@@ -129,5 +144,17 @@ impl Recorded {
         if let Some(ledger) = self.ledger.as_ref().filter(|_| gone) {
             ledger.remove(&key());
         }
+    }
+}
+
+/// What is to go has to go: a refusal that is not "there is none" is not taken for an answer at once.
+fn again(absent: i32, call: impl Fn() -> Result) -> Result {
+    match call() {
+        Err(error) if error.errno != absent => match call() {
+            // The first one was carried out, and its answer was lost.
+            Err(second) if second.errno == absent => Ok(()),
+            second => second,
+        },
+        first => first,
     }
 }

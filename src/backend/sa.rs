@@ -11,8 +11,8 @@ use crate::model::{
     SaSpec, Selector, Spi, TrafficSelector, Transforms, Usage,
 };
 use crate::offload::{
-    Cause, Device, Mode, PolicyFacts, Refusal, SaFacts, check_policy, check_sa, explain,
-    fit_lifetime,
+    Cause, Device, Mode, PolicyExtras, PolicyFacts, Refusal, SaExtras, SaFacts, check_policy,
+    check_sa, explain, fit_lifetime,
 };
 use crate::sad::SaRecord;
 use crate::xfrm::{Replay, SaMessage, unix_now};
@@ -80,7 +80,11 @@ impl Core {
         let transforms = algorithm::resolve(spec.enc_alg, spec.int_alg, |kind, number| {
             self.host.lookup_algorithm(kind, number)
         })?;
-        let facts = facts_of(id, spec, &transforms, self.config().allow_no_replay);
+        let facts = {
+            let config = self.config();
+            let settings = (config.allow_no_replay, config.set_proto_port_transport_sa);
+            facts_of(id, spec, &transforms, settings)
+        };
         let check = |device: &Device, mode| {
             check_sa(device, mode, &facts)?;
             check_policies_to_come(device, mode, spec)
@@ -539,7 +543,12 @@ fn replay_of(spec: &SaSpec, placement: Placement) -> Replay {
     }
 }
 
-fn facts_of(id: &SaId, spec: &SaSpec, transforms: &Transforms, allow_no_replay: bool) -> SaFacts {
+fn facts_of(
+    id: &SaId,
+    spec: &SaSpec,
+    transforms: &Transforms,
+    (allow_no_replay, with_proto): (bool, bool),
+) -> SaFacts {
     let (icv_bits, aes_gcm) = match transforms {
         Transforms::Aead { name, icv_bits } => (Some(*icv_bits), name == "rfc4106(gcm(aes))"),
         Transforms::Separate { .. } => (None, false),
@@ -562,6 +571,20 @@ fn facts_of(id: &SaId, spec: &SaSpec, transforms: &Transforms, allow_no_replay: 
         if_id: id.if_id,
         reqid: spec.reqid,
         lifetime: fit_lifetime(spec.lifetime, spec.inbound, spec.esn),
+        more: SaExtras {
+            cross_family: spec
+                .src_ts
+                .iter()
+                .any(|ts| ts.from.is_ipv4() != id.dst.ip.is_ipv4()),
+            per_cpu: spec.cpu.is_some(),
+            label: spec.label.is_some(),
+            mark: id.mark.is_set(),
+            // Only transport mode has a selector on the SA, and only with this setting a protocol.
+            selector_proto: match (keeps_selector(spec.mode) && with_proto, spec.src_ts.first()) {
+                (true, Some(ts)) => ts.proto,
+                _ => 0,
+            },
+        },
     }
 }
 
@@ -586,6 +609,7 @@ fn check_policies_to_come(
         templates: 1,
         reqid: spec.reqid,
         priority: 0,
+        more: PolicyExtras::default(),
     };
     for src in &spec.src_ts {
         for dst in &spec.dst_ts {

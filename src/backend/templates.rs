@@ -5,7 +5,7 @@
 //! `offload/` for what a device has to take.
 
 use crate::model::{Direction, Mode, PolicyKind, Proto, Spi};
-use crate::offload::PolicyFacts;
+use crate::offload::{PolicyExtras, PolicyFacts};
 use crate::spd::User;
 use crate::xfrm::{PolicyKey, Template};
 
@@ -24,6 +24,11 @@ pub(super) fn facts_of(key: &PolicyKey, user: &User) -> PolicyFacts {
             PolicyKind::Pass | PolicyKind::Drop => 0,
         },
         priority: user.priority,
+        more: PolicyExtras {
+            mark: key.mark.is_set(),
+            if_id: key.if_id,
+            label: key.label.is_some(),
+        },
     }
 }
 

@@ -15,4 +15,7 @@ mod rules;
 pub use lifetime::fit_lifetime;
 pub use plan::{Decision, Mode, Step, decide};
 pub use refusal::{Cause, Refusal, explain};
-pub use rules::{Device, PolicyFacts, SaFacts, check_device, check_policy, check_sa};
+pub use rules::{
+    DEVICE_RULES, Device, DeviceRule, Of, POLICY_RULES, PolicyExtras, PolicyFacts, PolicyRule,
+    SA_RULES, SaExtras, SaFacts, SaRule, check_device, check_policy, check_sa,
+};

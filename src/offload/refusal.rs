@@ -93,8 +93,9 @@ pub fn explain(error: &KernelError) -> Refusal {
     }
 }
 
-const BUSY: &str = "the device is busy: offloaded tc rules, a VF with IPsec, or a mode change \
-                    block IPsec offload; remove them or use hw_offload = no";
+const BUSY: &str = "the device is busy: offloaded tc rules (tc filter show dev ... in_hw), a VF with \
+                    IPsec, or a mode change of the eswitch block IPsec offload; remove them or use \
+                    hw_offload = auto or no";
 const FULL: &str = "the NIC's table is full: use hw_offload = auto or fewer CHILD_SAs";
 const AEAD: &str = "use esp_proposals = aes256gcm16-esn or aes128gcm16-esn \
                     (with a key exchange method for PFS)";
@@ -219,6 +220,49 @@ const REMEDIES: &[(&str, &str)] = &[
     ("Device failed to offload this policy", BUSY),
     ("SA table is full", FULL),
     ("policy table is full", FULL),
+    (
+        "through a packet offload tunnel of the other",
+        "use selectors of the same family as the outer addresses, or hw_offload = no",
+    ),
+    (
+        "choose among SAs by CPU",
+        "set per_cpu_sas = no, or use hw_offload = no",
+    ),
+    (
+        "choose among SAs by security label",
+        "use hw_offload = no with labels",
+    ),
+    (
+        "does not match marks",
+        "leave mark_in and mark_out out, or use hw_offload = auto or no",
+    ),
+    (
+        "does not match security labels",
+        "use hw_offload = no with labels",
+    ),
+    (
+        "does not know XFRM interfaces",
+        "leave if_id_in and if_id_out out, or use hw_offload = no",
+    ),
+    (
+        "would match all addresses instead of",
+        "split the selector into prefixes that do not begin with zeroes, use 0.0.0.0/0 or ::/0, or \
+         hw_offload = auto or no",
+    ),
+    (
+        "would match all ports instead of",
+        "use a port range that does not begin with 0, or no ports",
+    ),
+    (
+        "would match the first address instead of",
+        "use Linux 6.15 or later, single addresses, or, if the kernel has the fix, name it in \
+         kernel_fixes",
+    ),
+    (
+        "this kernel panics",
+        "use Linux 6.14 or later or a stable release with the fix, or, if the kernel has it, name it \
+         in kernel_fixes",
+    ),
     (
         "the kernel ignores the request for offload",
         "it needs a kernel with CONFIG_XFRM_OFFLOAD",

@@ -6,9 +6,16 @@
 //! mlx5e_xfrm_validate_policy for devices of mlx5_core only. Another driver answers for itself. The
 //! reasons are the texts the kernel would have given.
 
-use crate::model::{Direction, Lifetime, Limit, Mode as IpsecMode, PolicyKind, Proto, Selector};
+mod policy;
+mod sa;
 
+use crate::model::{Direction, Lifetime, Mode as IpsecMode, PolicyKind, Proto, Selector};
+
+use super::fixes::SECPATH;
 use super::{Mode, Refusal};
+
+pub use policy::{POLICY_RULES, PolicyRule};
+pub use sa::{SA_RULES, SaRule};
 
 /// The driver whose limits are known.
 const MLX5: &str = "mlx5_core";
@@ -28,6 +35,8 @@ pub struct Device {
     pub esp_offload: bool,
     /// Driver.
     pub driver: Option<String>,
+    /// Ids of the fixes (`fixes`) that the kernel lacks, for a driver that they concern.
+    pub lacks: Vec<&'static str>,
 }
 
 impl Device {
@@ -69,6 +78,23 @@ pub struct SaFacts {
     pub reqid: u32,
     /// Limits.
     pub lifetime: Lifetime,
+    /// What few SAs have.
+    pub more: SaExtras,
+}
+
+/// What few SAs have, and a device cannot tell apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SaExtras {
+    /// Inner and outer addresses are of different families.
+    pub cross_family: bool,
+    /// It is for one CPU.
+    pub per_cpu: bool,
+    /// It has a security label.
+    pub label: bool,
+    /// Packets must carry a mark.
+    pub mark: bool,
+    /// Protocol of the SA's own selector, 0 = any.
+    pub selector_proto: u8,
 }
 
 /// What the rules ask about a policy.
@@ -86,13 +112,33 @@ pub struct PolicyFacts {
     pub reqid: u32,
     /// Priority.
     pub priority: u32,
+    /// What few policies have.
+    pub more: PolicyExtras,
 }
 
-fn rule(holds: bool, reason: &str) -> Result<(), Refusal> {
-    if holds {
-        Ok(())
-    } else {
-        Err(Refusal::new(reason))
+/// What few policies have, and a device does not match.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PolicyExtras {
+    /// Packets must carry a mark.
+    pub mark: bool,
+    /// XFRM interface ID.
+    pub if_id: u32,
+    /// It has a security label.
+    pub label: bool,
+}
+
+/// Whose rule it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// XFRM's offload interface: every device.
+    Interface,
+    /// The driver mlx5_core.
+    Mlx5,
+}
+
+impl Of {
+    fn concerns(self, device: &Device) -> bool {
+        self == Of::Interface || device.is_mlx5()
     }
 }
 
@@ -101,151 +147,98 @@ pub fn check_device(device: &Device, mode: Mode) -> Result<(), Refusal> {
     if mode == Mode::Software {
         return Ok(());
     }
-    if let Some(kind) = &device.kind
-        && matches!(kind.as_str(), "vlan" | "bond" | "team" | "bridge" | "macvlan" | "ipvlan")
-        // A bond takes SAs in crypto mode (drivers/net/bonding/bond_main.c: bond_xfrmdev_ops).
-        && !(kind == "bond" && mode == Mode::Crypto && device.esp_offload)
-    {
-        return Err(Refusal::way(format!(
-            "HW offload is not supported by device {}: the device is a {kind}",
-            device.name
-        )));
+    let broken = |rule: &DeviceRule| (rule.broken)(device, mode);
+    match DEVICE_RULES.iter().find_map(broken) {
+        Some(reason) => Err(Refusal::way(reason)),
+        None => Ok(()),
     }
-    if !device.esp_offload {
-        return Err(Refusal::way(format!(
-            "HW offload is not supported by device {}: it has no IPsec offload (esp-hw-offload)",
-            device.name
-        )));
-    }
-    if !device.up {
-        return Err(Refusal::way(format!(
-            "HW offload is not possible on {}: the device is down",
-            device.name
-        )));
-    }
-    Ok(())
 }
+
+/// A rule and what it says of a device that breaks it.
+pub struct DeviceRule {
+    /// Its name.
+    pub name: &'static str,
+    /// The reason, if the device breaks it in this mode.
+    pub broken: fn(&Device, Mode) -> Option<String>,
+}
+
+/// In the order in which they are checked.
+pub const DEVICE_RULES: &[DeviceRule] = &[
+    DeviceRule {
+        name: "port",
+        broken: |device, mode| {
+            let kind = device.kind.as_deref()?;
+            let virtual_port = matches!(
+                kind,
+                "vlan" | "bond" | "team" | "bridge" | "macvlan" | "ipvlan"
+            )
+            // A bond takes SAs in crypto mode (drivers/net/bonding/bond_main.c: bond_xfrmdev_ops).
+            && !(kind == "bond" && mode == Mode::Crypto && device.esp_offload);
+            virtual_port.then(|| {
+                format!(
+                    "HW offload is not supported by device {}: the device is a {kind}",
+                    device.name
+                )
+            })
+        },
+    },
+    DeviceRule {
+        name: "feature",
+        broken: |device, _| {
+            (!device.esp_offload).then(|| {
+                format!(
+                    "HW offload is not supported by device {}: it has no IPsec offload \
+                     (esp-hw-offload)",
+                    device.name
+                )
+            })
+        },
+    },
+    DeviceRule {
+        name: "up",
+        broken: |device, _| {
+            (!device.up).then(|| {
+                format!(
+                    "HW offload is not possible on {}: the device is down",
+                    device.name
+                )
+            })
+        },
+    },
+    DeviceRule {
+        name: "panic",
+        broken: |device, mode| {
+            (mode == Mode::Packet && device.lacks.contains(&SECPATH)).then(|| {
+                format!(
+                    "this kernel panics when it forwards what {} decrypted (CVE-2025-21720, fix \
+                     \"{SECPATH}\")",
+                    device.name
+                )
+            })
+        },
+    },
+];
 
 /// Whether an SA can be done in a mode by a device that passed [`check_device`].
 pub fn check_sa(device: &Device, mode: Mode, sa: &SaFacts) -> Result<(), Refusal> {
     if mode == Mode::Software {
         return Ok(());
     }
-    rule(
-        !(sa.inbound && sa.if_id != 0),
-        "XFRM if_id is not supported in RX path",
-    )?;
-    rule(!sa.tfc, "TFC padding can't be offloaded")?;
-    rule(
-        sa.proto == Proto::Esp,
-        "Only ESP xfrm state may be offloaded",
-    )?;
-    // The compression has an SA of its own, which no device takes: the unit would be in two modes.
-    rule(!sa.ipcomp, "Cannot offload compressed xfrm states")?;
-    if mode == Mode::Packet {
-        rule(sa.reqid != 0, "Cannot offload without reqid")?;
+    let mut rules = SA_RULES.iter().filter(|rule| rule.of.concerns(device));
+    match rules.find_map(|rule| (rule.broken)(mode, sa)) {
+        Some(reason) => Err(Refusal::new(reason)),
+        None => Ok(()),
     }
-    if device.is_mlx5() {
-        check_mlx5_sa(mode, sa)?;
-    }
-    Ok(())
-}
-
-fn check_mlx5_sa(mode: Mode, sa: &SaFacts) -> Result<(), Refusal> {
-    rule(
-        sa.icv_bits.is_some(),
-        "Cannot offload authenticated xfrm states",
-    )?;
-    rule(sa.aes_gcm, "Only AES-GCM-ICV16 xfrm state may be offloaded")?;
-    if sa.encap {
-        rule(
-            mode == Mode::Packet,
-            "Encapsulation is supported in packet offload mode only",
-        )?;
-        rule(
-            sa.mode == IpsecMode::Transport,
-            "Encapsulation is supported in transport mode only",
-        )?;
-    }
-    rule(
-        sa.icv_bits == Some(128),
-        "Cannot offload xfrm states with AEAD ICV length other than 128bit",
-    )?;
-    rule(
-        matches!(sa.key_bits, 128 | 256),
-        "Cannot offload xfrm states with AEAD key length other than 128/256 bit",
-    )?;
-    rule(
-        matches!(sa.mode, IpsecMode::Transport | IpsecMode::Tunnel),
-        "Only transport and tunnel xfrm states may be offloaded",
-    )?;
-    if mode == Mode::Packet {
-        rule(
-            !sa.inbound || matches!(sa.replay_window, 32 | 64 | 128 | 256),
-            "Unsupported replay window size",
-        )?;
-        // The driver arms it for XFRM_STATE_ESN only, whatever the format of the window.
-        rule(
-            !sa.inbound || sa.esn || sa.allow_no_replay,
-            "the device arms anti-replay with extended sequence numbers only",
-        )?;
-        check_limits("byte", sa.lifetime.bytes)?;
-        check_limits("packet", sa.lifetime.packets)?;
-    }
-    Ok(())
-}
-
-/// Soft and hard limits as the driver sees them, where 0 has become "infinite".
-fn check_limits(kind: &str, limit: Limit) -> Result<(), Refusal> {
-    rule(
-        limit.life == 0 || (limit.rekey != 0 && limit.rekey < limit.life),
-        &format!("Hard {kind} limit must be greater than soft one"),
-    )
 }
 
 /// Whether a policy can be offloaded, which there is in packet mode only. FWD policies are software
 /// by nature and must not be asked about.
 pub fn check_policy(device: &Device, policy: &PolicyFacts) -> Result<(), Refusal> {
-    rule(
-        policy.dir != Direction::Fwd,
-        "Cannot offload forward policy",
-    )?;
-    rule(
-        policy.templates <= 1,
-        "Cannot offload more than one template",
-    )?;
-    if !device.is_mlx5() {
-        return Ok(());
+    let mut rules = POLICY_RULES.iter().filter(|rule| rule.of.concerns(device));
+    match rules.find_map(|rule| (rule.broken)(device, policy)) {
+        Some(reason) => Err(Refusal::new(reason)),
+        None => Ok(()),
     }
-    let selector = &policy.selector;
-    rule(
-        policy.reqid != 0
-            || selector.proto != 0
-            || !selector.src.is_empty()
-            || !selector.dst.is_empty(),
-        "Unsupported policy with reqid 0 without at least one of upper protocol or ip addr(s) \
-         different than 0",
-    )?;
-    rule(
-        matches!(selector.proto, 0 | 6 | 17),
-        "Device does not support upper protocol other than TCP/UDP",
-    )?;
-    rule(
-        policy.priority != u32::MAX,
-        "Device doesn't support requested policy priority",
-    )?;
-    check_wildcard(selector)
-}
-
-/// mlx5 takes an all-zero address for "any", whatever its prefix length: 0.0.0.0/1 would match all.
-fn check_wildcard(selector: &Selector) -> Result<(), Refusal> {
-    for prefix in [selector.src, selector.dst] {
-        rule(
-            !prefix.first().is_unspecified() || prefix.is_empty(),
-            &format!("the device would match all addresses instead of {prefix}"),
-        )?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

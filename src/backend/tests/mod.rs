@@ -4,6 +4,7 @@
 
 mod events;
 mod fallback;
+mod faults;
 mod gate;
 mod inherited;
 mod leftovers;

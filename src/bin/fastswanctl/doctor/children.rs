@@ -12,7 +12,8 @@ use fastswan::model::{
 };
 use fastswan::offload::fixes::{KernelFixes, SUBNETS};
 use fastswan::offload::{
-    Device, Mode, PolicyFacts, Refusal, SaFacts, check_policy, check_sa, fit_lifetime,
+    Device, Mode, PolicyExtras, PolicyFacts, Refusal, SaExtras, SaFacts, check_policy, check_sa,
+    fit_lifetime,
 };
 
 use super::{Report, Source, Verdict};
@@ -104,6 +105,7 @@ fn mlx5() -> Device {
         kind: None,
         esp_offload: true,
         driver: Some(super::nic::MLX5.to_owned()),
+        lacks: Vec::new(),
     }
 }
 
@@ -147,6 +149,7 @@ fn refusals(facts: &Facts, fixes: &KernelFixes, child: &Child, mode: Mode) -> Ve
                         templates: 1,
                         reqid: 1,
                         priority: 1,
+                        more: PolicyExtras::default(),
                     },
                 ));
                 note(prefixes(fixes, &selector));
@@ -169,6 +172,7 @@ fn refusals(facts: &Facts, fixes: &KernelFixes, child: &Child, mode: Mode) -> Ve
                 kind: device.kind.clone(),
                 esp_offload: device.esp_offload,
                 driver: device.driver.clone(),
+                lacks: Vec::new(),
             };
             note(fastswan::offload::check_device(&device, mode));
         }
@@ -288,6 +292,7 @@ fn sa_facts(child: &Child, proposal: &Proposal, inbound: bool) -> SaFacts {
             inbound,
             proposal.esn,
         ),
+        more: SaExtras::default(),
     }
 }
 
