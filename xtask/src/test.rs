@@ -6,7 +6,14 @@
 //! kernel cannot do, and has said so to the scenario that tried, is counted as skipped and listed. It must not check
 //! anything itself.
 
-use std::{fs, path::Path, process::ExitCode, thread, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    process::ExitCode,
+    sync::{Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 
@@ -122,13 +129,13 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, selection: &Selection) -> Result<E
             candidates.join(" ")
         );
     }
-    let lanes = lab_jobs(repo, cache, selection)?;
+    let compared = Mutex::new(Vec::new());
+    let [first, second] = lab_jobs(repo, cache, selection, &compared)?;
     let work = |lane: Vec<Job<'_>>| -> Vec<Row> {
         lane.into_iter()
             .map(|(step, work)| timed(&step, work))
             .collect()
     };
-    let [first, second] = lanes;
     let (first, second) = thread::scope(|scope| {
         let second = scope.spawn(|| work(second));
         (work(first), second.join())
@@ -142,6 +149,14 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, selection: &Selection) -> Result<E
     if selection.lab {
         println!("\n{}", compare::table(repo, PARITY)?);
     }
+    // Not where they are made: the other lane is printing meanwhile.
+    for table in compared
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+    {
+        println!();
+        parity::print(&table);
+    }
     Ok(table(&rows))
 }
 
@@ -150,6 +165,7 @@ fn lab_jobs<'a>(
     repo: &'a Repo,
     cache: &'a Cache,
     selection: &Selection,
+    compared: &'a Mutex<Vec<parity::Table>>,
 ) -> Result<[Vec<Job<'a>>; 2]> {
     let mut jobs: [Vec<Job<'a>>; 2] = [Vec::new(), Vec::new()];
     let mut loads = [0, 0];
@@ -168,7 +184,7 @@ fn lab_jobs<'a>(
         };
         for (release, series) in places.iter().copied() {
             let step = format!("parity on {series}, strongSwan {}", release.strongswan());
-            let work = move || differences(repo, cache, release, series);
+            let work = move || differences(repo, cache, release, series, compared);
             jobs[1].push((step, Box::new(work)));
             loads[1] += DIFFERENCES;
         }
@@ -278,14 +294,20 @@ fn pages(repo: &Repo) -> Row {
 }
 
 /// The differential test: a row that differs unexpectedly is a failure, one that cannot be played is skipped by name.
-fn differences(repo: &Repo, cache: &Cache, release: Release, kernel: Series) -> Result<Row> {
+/// Its table is left in `tables`.
+fn differences(
+    repo: &Repo,
+    cache: &Cache,
+    release: Release,
+    kernel: Series,
+    tables: &Mutex<Vec<parity::Table>>,
+) -> Result<Row> {
     let run = parity::Run {
         release,
         kernel,
         only: None,
     };
     let table = parity::play(repo, cache, &run)?;
-    parity::print(&table);
     let mut row = Row::new("parity");
     for compared in &table.rows {
         if compared.verdict == parity::Verdict::NotRun {
@@ -294,6 +316,10 @@ fn differences(repo: &Repo, cache: &Cache, release: Release, kernel: Series) -> 
             row.add(&compared.row, compared.passed());
         }
     }
+    tables
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(table);
     Ok(row)
 }
 
