@@ -156,8 +156,8 @@ no_sa() { refute "$1: $2" "$3" sw "$1" --list-sas --raw; }
 # becomes HOST REGEX: for until_true: a line of list-sas --raw matches by now.
 becomes() { sw "$1" --list-sas --raw | grep -Eq -- "$2"; }
 
-# logged HOST TEXT REGEX: its log says so; logs, for until_true, whether it does by now.
-logged() { expect "$1: $2" "$3" log "$1"; }
+# log_says HOST TEXT REGEX: its log says so; logs, for until_true, whether it does by now.
+log_says() { expect "$1: $2" "$3" log "$1"; }
 logs() { log "$1" | grep -Eq -- "$2"; }
 
 # stop HOST...: ends the daemons as an operator does, and judges how they end.

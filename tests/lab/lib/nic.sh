@@ -126,7 +126,7 @@ wire() {
 # for: what was sent before it was captured before it.
 wire_flush() {
 	WIRE_MARKER=$(wire_packets arp)
-	on moon arping -q -c 1 -w 3 -I p0 "$WIRE_NEIGHBOUR"
+	on moon arping -q -c 1 -w 3 -I p0 $WIRE_SOURCE "$WIRE_NEIGHBOUR"
 	until_true 15 wire_marker_seen || bad "the capture of the wire does not follow"
 }
 

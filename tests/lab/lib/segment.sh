@@ -31,6 +31,8 @@ segment() {
 	local host names=""
 	WIRE=lan
 	WIRE_NEIGHBOUR=192.168.0.254
+	# arping would look for it with a UDP socket, which a trap or DROP for all of moon's packets takes.
+	WIRE_SOURCE="-s 192.168.0.1"
 	for host; do names="$names ${host%+}"; done
 	namespaces $names inet
 	ip -n inet -batch - <<-BATCH || bad "the segment cannot be made"

@@ -26,6 +26,7 @@ topology() {
 	local host pings
 	WIRE=${1:-vnic}
 	WIRE_NEIGHBOUR=192.168.0.2
+	WIRE_SOURCE=
 	namespaces alice moon sun bob
 	ip -n moon link add p0 type "$WIRE" peer name p1 && ip -n moon link set p1 netns sun ||
 		bad "the wire between moon and sun cannot be made ($WIRE)"

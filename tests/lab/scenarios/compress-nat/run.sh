@@ -5,7 +5,7 @@ nat sun 10.2.0.0/16 1200-1300
 start carol alice bob
 initiate alice hub || return 0
 initiate bob hub || return 0
-logged carol "IPComp was offered" 'IKE_AUTH request.*N\(IPCOMP_SUP\)'
+log_says carol "IPComp was offered" 'IKE_AUTH request.*N\(IPCOMP_SUP\)'
 same "carol has an IPComp SA each way for both" 4 "$(xfrm_states carol | grep -c 'proto comp spi')"
 same "alice has hers" 2 "$(xfrm_states alice | grep -c 'proto comp spi')"
 wire_mark

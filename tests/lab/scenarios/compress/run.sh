@@ -2,8 +2,8 @@
 segment alice moon carol
 start moon carol
 initiate carol home || return 0
-logged carol "IPComp was offered" 'IKE_AUTH request.*N\(IPCOMP_SUP\)'
-logged carol "and accepted" 'IKE_AUTH response.*N\(IPCOMP_SUP\)'
+log_says carol "IPComp was offered" 'IKE_AUTH request.*N\(IPCOMP_SUP\)'
+log_says carol "and accepted" 'IKE_AUTH response.*N\(IPCOMP_SUP\)'
 expect "moon has an IPComp SA" 'proto comp spi' xfrm_states moon
 expect "carol has an IPComp SA" 'proto comp spi' xfrm_states carol
 sa carol "the list names both CPIs" 'cpi-in=[0-9a-f]{4} cpi-out=[0-9a-f]{4}'

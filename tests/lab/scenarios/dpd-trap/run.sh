@@ -15,6 +15,6 @@ ip -n inet link set moon-p0 master br0
 wire_mark
 on carol ping -q -c 2 -W 1 -i 0.3 10.1.0.10 >/dev/null
 check "the next packet brings the tunnel back" until_true 20 has_child_sa carol home
-logged carol "by an acquire" 'creating acquire job for policy'
+log_says carol "by an acquire" 'creating acquire job for policy'
 reaches carol 10.1.0.10 2
 wire_esp_only

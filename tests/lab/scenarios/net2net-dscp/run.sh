@@ -14,8 +14,9 @@ dscp_marks sun
 start moon sun
 initiate moon net-be || return 0
 initiate moon net-ef || return 0
-sa moon "the SA for best effort has its mark and label" 'mark-in=0000000a mark-out=0000000a .*label=dscp-be|label=dscp-be.*mark-in=0000000a mark-out=0000000a'
-sa sun "expedited forwarding has its own" 'mark-in=00000014 mark-out=00000014 .*label=dscp-ef|label=dscp-ef.*mark-in=00000014 mark-out=00000014'
+# VICI gives the label in hex, with the zero at its end.
+sa moon "the SA for best effort has its mark and label" 'mark-in=0000000a mark-out=0000000a .*label=647363702d626500|label=647363702d626500.*mark-in=0000000a mark-out=0000000a'
+sa sun "expedited forwarding has its own" 'mark-in=00000014 mark-out=00000014 .*label=647363702d656600|label=647363702d656600.*mark-in=00000014 mark-out=00000014'
 wire_mark
 packets_of() { sw moon --list-sas --raw | sed 's/net-[be][ef]-[0-9]* {/\n&/g' | sed -nE "s/^net-$1-.*packets-out=([0-9]+).*/\1/p"; }
 reaches alice 10.2.0.10 3

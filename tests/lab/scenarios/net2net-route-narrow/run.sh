@@ -6,8 +6,8 @@ on bob ping -q -c 2 -W 1 -i 0.2 10.1.0.10 >/dev/null
 check "the tunnel for alice comes up" until_true 15 becomes sun 'remote-ts=\[10\.1\.0\.0/28\]'
 on bob ping -q -c 2 -W 1 -i 0.2 10.1.0.20 >/dev/null
 check "the tunnel for venus comes up" until_true 15 becomes sun 'remote-ts=\[10\.1\.0\.16/28\]'
-logged sun "the first acquire" 'creating acquire job for policy 10\.2\.0\.10/32\[icmp/8\] === 10\.1\.0\.10/32\[icmp/8\]'
-logged sun "the second acquire" 'creating acquire job for policy 10\.2\.0\.10/32\[icmp/8\] === 10\.1\.0\.20/32\[icmp/8\]'
+log_says sun "the first acquire" 'creating acquire job for policy 10\.2\.0\.10/32\[icmp/8\] === 10\.1\.0\.10/32\[icmp/8\]'
+log_says sun "the second acquire" 'creating acquire job for policy 10\.2\.0\.10/32\[icmp/8\] === 10\.1\.0\.20/32\[icmp/8\]'
 sa sun "alice's uses GCM" 'encr-alg=AES_GCM_16 .*remote-ts=\[10\.1\.0\.0/28\]'
 sa sun "venus' uses CBC" 'encr-alg=AES_CBC .*remote-ts=\[10\.1\.0\.16/28\]'
 reaches bob 10.1.0.10 2

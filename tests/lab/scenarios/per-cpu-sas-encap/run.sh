@@ -12,7 +12,7 @@ sent_by() {
 cpu_sa() { becomes moon " cpu=$1 "; }
 ping_from 0 1
 check "the first packet brings up the fallback SA" until_true 20 becomes moon 'state=INSTALLED mode=TUNNEL .*per-cpu-sas=yes'
-logged moon "its acquire names no CPU" 'creating acquire job for policy 10\.1\.0\.1/32\[icmp/8\] === 10\.2\.0\.10/32\[icmp/8\]( with reqid [{][0-9]+[}])?( and seq [{][0-9]+[}])?$'
+log_says moon "its acquire names no CPU" 'creating acquire job for policy 10\.1\.0\.1/32\[icmp/8\] === 10\.2\.0\.10/32\[icmp/8\]( with reqid [{][0-9]+[}])?( and seq [{][0-9]+[}])?$'
 wire_mark
 for cpu in 1 0; do
 	ping_from $cpu 2

@@ -8,7 +8,7 @@ initiate carol ftp-ssh || return 0
 sa carol "requests have their CHILD_SA" 'local-ts=\[192\.168\.0\.100/32\[icmp/8\]\] remote-ts=\[10\.1\.0\.0/16\[icmp/8\]\]'
 sa carol "replies have theirs" 'local-ts=\[192\.168\.0\.100/32\[icmp/0\]\] remote-ts=\[10\.1\.0\.0/16\[icmp/0\]\]'
 sa carol "ranges of ports are kept" 'local-ts=\[192\.168\.0\.100/32\[tcp/32768-65535\]\] remote-ts=\[10\.1\.0\.0/16\[tcp/21-22\]\]'
-expect "carol: the kernel's policy is for requests" 'proto icmp type 8 code 0' xfrm_policies carol
+expect "carol: the kernel's policy is for requests" 'dst 10\.1\.0\.0/16 proto icmp type 8' xfrm_policies carol
 wire_mark
 reaches carol 10.1.0.10 3
 same "requests went by the first SA, replies came by the second" "3,0,0 0,3,0" \

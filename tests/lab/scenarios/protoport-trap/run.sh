@@ -9,7 +9,7 @@ no_sa carol "and not the other" 'remote-ts=\[10\.1\.0\.0/16\[tcp/ssh\]\]'
 reaches carol 10.1.0.10 2
 answers carol 10.1.0.10 22 alice
 check "a connection brings up the one for TCP" until_true 15 has_child_sa carol ssh
-logged carol "the acquire for ICMP" 'creating acquire job.*\[icmp/8\]'
-logged carol "the acquire for TCP" 'creating acquire job.*\[tcp/ssh\]'
+log_says carol "the acquire for ICMP" 'creating acquire job.*\[icmp/8\]'
+log_says carol "the acquire for TCP" 'creating acquire job.*\[tcp/ssh\]'
 reaches carol 10.1.0.1 2
 wire_esp_only

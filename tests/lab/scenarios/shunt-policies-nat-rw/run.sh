@@ -14,4 +14,8 @@ reaches venus 10.2.0.10 2
 wire_esp_only
 reaches alice 10.1.0.20 2
 reaches venus 10.1.0.10 2
-same "alice and venus talk in clear, from their own addresses" 8 "$(watched alice 'icmp and host 10.1.0.10 and host 10.1.0.20' | wc -l)"
+between() { watched alice 'icmp and host 10.1.0.10 and host 10.1.0.20' | wc -l; }
+eight() { [ "$(between)" = 8 ]; }
+# The capture follows a moment later.
+until_true 5 eight
+same "alice and venus talk in clear, from their own addresses" 8 "$(between)"

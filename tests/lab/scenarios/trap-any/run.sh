@@ -15,7 +15,7 @@ esp_between moon carol
 esp_between sun carol
 esp_between dave moon
 esp_between dave sun
-unseen "no ping was in clear" icmp
+unseen "no ping was in clear" 'icmp[0] = 8 or icmp[0] = 0'
 reaches dave 192.168.0.100 1
 wire_flush
 at_least "dave's trap leaves carol out: that ping was in clear" 2 "$(on_wire 'icmp and host 192.168.0.200 and host 192.168.0.100')"
