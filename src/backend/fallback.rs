@@ -60,7 +60,7 @@ impl Core {
         if from.is_packet() {
             turn.change(|unit| unit.refused_by = from.device());
         }
-        let to = self.decide(question, next)?.placement;
+        let mut to = self.decide(question, next)?.placement;
         // A reason that passes at one step makes the whole worth another try.
         let cause = match (from.is_packet(), turn.view(|unit| unit.cause)) {
             (false, Some(earlier)) if earlier != Cause::Rule => earlier,
@@ -81,8 +81,25 @@ impl Core {
             turn.change(|unit| (unit.next, unit.cause) = (Some(to), Some(cause)));
             return Err(self.must_be_rekeyed(used, &generation, newcomer, why));
         }
-        for (member, _) in &live {
-            self.move_member(turn, member, to);
+        // Crypto mode needs room in the NIC as well; software does not. Nothing is deleted before
+        // that was tried.
+        while let Some((member, error)) = live
+            .iter()
+            .find_map(|(member, _)| Some((*member, self.move_member(turn, member, to).err()?)))
+        {
+            let key = &member.key;
+            if to != Placement::Software {
+                log::info!(
+                    "HW offload auto for {}: unable to move {} SA with SPI {} to {to} mode: {error}",
+                    question.name,
+                    key.proto,
+                    key.spi
+                );
+                to = Placement::Software;
+                continue;
+            }
+            self.give_up(member, &error);
+            return Err(no_lower_mode(why));
         }
         turn.change(|unit| {
             (unit.next, unit.cause) = (Some(to), Some(cause));
@@ -135,11 +152,16 @@ impl Core {
         }
     }
 
-    fn move_member(&self, turn: &UnitTurn<'_>, member: &Member, to: Placement) {
+    fn move_member(
+        &self,
+        turn: &UnitTurn<'_>,
+        member: &Member,
+        to: Placement,
+    ) -> std::result::Result<(), KernelError> {
         let key = &member.key;
         let name = (key.dst, key.spi);
         let id = self.sad.get(key).map(|record| record.id);
-        let moved = match id {
+        match id {
             Some(id) => self.kernel.move_sa(&SaMove {
                 key,
                 src: member.src,
@@ -153,22 +175,24 @@ impl Core {
                 placement: to,
             }),
             None => Err(KernelError::new("XFRM_MSG_GETSA", libc::ESRCH)),
-        };
-        if let Err(error) = moved {
-            // The generation is in one mode or it is not there: charon closes what cannot come along.
-            log::error!(
-                "unable to move {} SA with SPI {} to {to} mode, it is removed: {error}",
-                key.proto,
-                key.spi
-            );
-            let _ = self.kernel.del_sa(key, member.src);
-            if key.proto != Proto::Comp {
-                self.host.expire(key.proto, key.spi, key.dst, true);
-            }
-        }
-        // Also of one that is removed: charon still has to delete it, and its policies follow it.
+        }?;
         self.sad.place(key, to);
         turn.change(|unit| unit.place_sa(name, to));
+        Ok(())
+    }
+
+    /// The generation is in one mode or it is not there: charon closes what cannot come along.
+    fn give_up(&self, member: &Member, error: &KernelError) {
+        let key = &member.key;
+        log::error!(
+            "unable to move {} SA with SPI {} to software, it is removed: {error}",
+            key.proto,
+            key.spi
+        );
+        let _ = self.kernel.del_sa(key, member.src);
+        if key.proto != Proto::Comp {
+            self.host.expire(key.proto, key.spi, key.dst, true);
+        }
     }
 
     /// Has every policy of a unit follow its SA.

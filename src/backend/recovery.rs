@@ -33,6 +33,7 @@ use crate::xfrm::PolicyKey;
 
 use super::Core;
 use super::ticker::{Task, TaskId, Ticker};
+use super::units::SaName;
 
 /// With more SAs than this to be looked for, the kernel is asked for all it has at once.
 const SINGLE: usize = 64;
@@ -64,6 +65,8 @@ pub(super) enum Cause {
     /// It is there, but not as it should be: somebody replaced it, or it sends to a next hop that
     /// is none any more.
     Stale,
+    /// It is there, but charon's CHILD_SA has no outbound SA beside it: that one was refused.
+    Half,
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +88,8 @@ struct State {
     policies: HashSet<PolicyKey>,
     /// SAs that expired, and until when charon is given time to delete them.
     expired: HashMap<SaKey, Duration>,
+    /// SAs that we are deleting at the moment.
+    deleting: HashSet<SaKey>,
     /// All policies are suspect, and why.
     all_policies: Option<&'static str>,
     pending: HashMap<SaKey, Pending>,
@@ -203,6 +208,32 @@ impl Recovery {
         self.lost.store(state.pending.len(), Ordering::Release);
         drop(state);
         self.wake();
+    }
+
+    /// An inbound SA whose outbound one was refused, the `times`-th in a row.
+    pub(super) fn replace_half(&self, record: &SaRecord, times: u32) {
+        self.replace(std::slice::from_ref(record), Cause::Half);
+        let pause = WAIT * 2u32.pow(times.saturating_sub(1).min(8));
+        let due = self.ticker.now() + pause.min(LONGEST_RETRY);
+        if let Some(pending) = self.lock().pending.get_mut(&record.id.key())
+            && pending.cause == Cause::Half
+        {
+            pending.due = due;
+        }
+    }
+
+    /// We begin or end deleting an SA. The end is told once it is not in `sad/` any more.
+    pub(super) fn deleting(&self, key: &SaKey, begins: bool) {
+        let mut state = self.lock();
+        if begins {
+            state.deleting.insert(*key);
+        } else {
+            state.deleting.remove(key);
+        }
+    }
+
+    fn is_deleting(&self, key: &SaKey) -> bool {
+        self.lock().deleting.contains(key)
     }
 
     /// Whether an SA is known to be gone from the kernel, and not replaced yet.
@@ -408,7 +439,8 @@ impl Core {
                 },
             };
             // What charon deleted in the meantime is not missing.
-            if self.sad.get(&key).is_none() {
+            // In this order: what ends its deletion in between is not in `sad/` any more.
+            if self.recovery.is_deleting(&key) || self.sad.get(&key).is_none() {
                 continue;
             }
             match found {
@@ -617,7 +649,7 @@ impl Core {
 
     /// Tells charon of what is due, as fast as the pace allows; says when to go on.
     fn rekey_pending(&self, now: Duration) -> Option<Duration> {
-        let (mut due, outbound) = {
+        let (mut due, outbound, names) = {
             let state = self.recovery.lock();
             let due: Vec<(SaKey, Pending)> = state
                 .pending
@@ -631,7 +663,13 @@ impl Core {
                 .filter(|pending| !pending.inbound)
                 .map(|pending| (pending.reqid, pending.peer))
                 .collect();
-            (due, outbound)
+            let names: HashSet<SaName> = state
+                .pending
+                .iter()
+                .filter(|(_, pending)| !pending.inbound)
+                .map(|(key, _)| (key.dst, key.spi))
+                .collect();
+            (due, outbound, names)
         };
         // Who was told least often comes first, and who waits longest among those.
         due.sort_by_key(|(_, pending)| (pending.attempts, pending.due));
@@ -648,7 +686,20 @@ impl Core {
             };
             // A CHILD_SA is rekeyed once, by its outbound SA. Its inbound SA stays for a while after
             // that (charon.delete_rekeyed_delay).
-            if pending.inbound && outbound.contains(&(pending.reqid, pending.peer)) {
+            let partner = self
+                .units
+                .look(pending.reqid, |unit| unit.sa((key.dst, key.spi))?.partner)
+                .flatten();
+            if pending.cause == Cause::Half && partner.is_some() {
+                done.push(key);
+                continue;
+            }
+            let waits = match partner {
+                Some(partner) => names.contains(&partner),
+                None if pending.cause == Cause::Half => false,
+                None => outbound.contains(&(pending.reqid, pending.peer)),
+            };
+            if pending.inbound && waits {
                 updates.push((key, now + 2 * RETRY, pending.attempts));
                 continue;
             }

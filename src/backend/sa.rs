@@ -20,8 +20,12 @@ use crate::xfrm::{Replay, SaMessage, unix_now};
 use super::Core;
 use super::device::Question;
 use super::fallback::Newcomer;
+use super::recovery;
 use super::statistics;
 use super::units::{Member, UnitTurn};
+
+/// Outbound SAs in a row that may be refused before charon is not asked for another rekey.
+const REFUSALS: u32 = 8;
 
 impl Core {
     pub(super) fn add_sa(&self, id: &SaId, spec: &SaSpec) -> Result<()> {
@@ -39,7 +43,57 @@ impl Core {
                     (spec.int_alg, spec.int_key.len() * 8)
                 )
             );
+            if !spec.inbound {
+                self.rekey_half(spec);
+            }
         })
+    }
+
+    /// charon keeps a CHILD_SA whose outbound SA was refused after a rekey, and deletes the one
+    /// before it (child_rekey.c, child_delete.c): without another rekey nothing is sent until its
+    /// lifetime is over. A NIC that refuses again and again is asked ever more seldom.
+    fn rekey_half(&self, spec: &SaSpec) {
+        let mut half = None;
+        self.units.change(spec.reqid, |unit| {
+            half = unit.outbound_refused(&spec.name);
+        });
+        let Some((key, times)) = half else {
+            return;
+        };
+        if times > REFUSALS {
+            log::error!(
+                "{times} outbound SAs of {} were refused in a row: it sends nothing until charon \
+                 rekeys it, see the refusals above for what to do",
+                spec.name
+            );
+        } else if let Some(record) = self.sad.get(&key) {
+            self.recovery.replace_half(&record, times);
+        }
+    }
+
+    /// Its generation may have been bound to a device that the peer was behind a moment ago; who
+    /// looks after ways did not see this SA then.
+    fn follow_way(&self, id: &SaId, placement: Placement, mark: u32) {
+        let Some(ifindex) = placement.device() else {
+            return;
+        };
+        let (peer, local) = (id.dst.ip, Some(id.src.ip));
+        let elsewhere = self
+            .path_to(peer, local, mark)
+            .filter(|route| route.oif != ifindex)
+            .and_then(|route| self.device_facts(route.oif).ok())
+            .filter(|device| device.ifindex != ifindex);
+        if let (Some(device), Some(record)) = (elsewhere, self.sad.get(&id.key())) {
+            log::info!(
+                "{} of {} was installed on {}, but the route to {peer} leads through {} by now: it \
+                 is to be rekeyed",
+                record.id,
+                record.name,
+                self.device_name(ifindex),
+                device.name
+            );
+            self.recovery.replace(&[record], recovery::Cause::Moved);
+        }
     }
 
     fn try_add_sa(&self, id: &SaId, spec: &SaSpec) -> Result<()> {
@@ -125,6 +179,9 @@ impl Core {
                     None => {
                         self.join(&turn, id, spec, placement, limits);
                         self.recovery.installed(&id.key(), flaps);
+                        if !spec.inbound {
+                            self.follow_way(id, placement, question.mark);
+                        }
                         self.note_full(&turn, spec, placement);
                         return Ok(());
                     }
@@ -392,8 +449,10 @@ impl Core {
             .sad
             .get(&key)
             .map(|record| self.units.turn(record.reqid));
+        self.recovery.deleting(&key, true);
         let result = self.kernel.del_sa(&key, id.src.ip);
         self.sad.remove(&key);
+        self.recovery.deleting(&key, false);
         if let Some(turn) = turn {
             let left = turn.change(|unit| unit.remove_sa((key.dst, key.spi)));
             if let Some(Placement::Packet(ifindex)) = left.as_ref().map(|sa| sa.placement) {

@@ -104,6 +104,10 @@ pub(crate) struct Unit {
     packet: usize,
     /// Objects of CHILD_SAs with `hw_offload = no` or `crypto`.
     plain: usize,
+    /// A generation had both of its SAs: the next ones are rekeys.
+    complete: bool,
+    /// Outbound SAs in a row that were refused after that.
+    refusals: u32,
     /// Inbound SAs in packet mode that are there, per device.
     inbound: BTreeMap<u32, usize>,
 }
@@ -158,6 +162,17 @@ impl Unit {
         self.open.get(child).copied()
     }
 
+    /// An outbound SA of a rekey could not be installed: the inbound one that charon is left with,
+    /// and how many in a row that makes. `None` for the first generation, which charon gives up.
+    pub(crate) fn outbound_refused(&mut self, child: &str) -> Option<(SaKey, u32)> {
+        let inbound = self.sas.get(self.open.get(child)?)?.key;
+        if !self.complete {
+            return None;
+        }
+        self.refusals = self.refusals.saturating_add(1);
+        Some((inbound, self.refusals))
+    }
+
     /// Adds an SA, and finds its partner.
     pub(crate) fn add_sa(&mut self, mut member: Member) {
         let name = member.sa_name();
@@ -166,6 +181,7 @@ impl Unit {
             self.open.insert(member.name.clone(), name);
         } else if let Some(partner) = self.open.remove(&member.name) {
             member.partner = Some(partner);
+            (self.complete, self.refusals) = (true, 0);
             if let Some(inbound) = self.sas.get_mut(&partner) {
                 inbound.partner = Some(name);
             }

@@ -2,7 +2,7 @@
 //! `auto`: one mode for the whole unit, whichever of its objects is refused, and when.
 
 use super::*;
-use crate::xfrm::consts::{XFRM_MSG_NEWPOLICY, XFRM_MSG_NEWSA};
+use crate::xfrm::consts::{XFRM_MSG_MIGRATE_STATE, XFRM_MSG_NEWPOLICY, XFRM_MSG_NEWSA};
 
 /// All of the unit is where `want` says.
 fn assert_all(gateway: &Gateway, want: Placement) {
@@ -273,12 +273,9 @@ fn a_move_that_fails_leaves_one_mode() {
     })));
     let _ = gateway.add_child(&child);
     gateway.kernel.set_rule(None);
-    assert_all(&gateway, Placement::Crypto(P0));
-    assert_eq!(
-        gateway.host.take_expires(),
-        [(child.sa_id(true).spi, true)],
-        "charon is told of the one that is gone"
-    );
+    assert_eq!(gateway.kernel.sas().len(), 2);
+    assert_all(&gateway, Placement::Software);
+    assert!(gateway.host.take_expires().is_empty(), "nothing is deleted");
     gateway.delete_child(&child);
     gateway.assert_empty();
 }
@@ -356,4 +353,35 @@ fn a_crypto_trap_needs_neither_peer_nor_device() {
         assert!(result.is_ok(), "{peer}: {result:?}");
         gateway.delete_child(&trap);
     }
+}
+
+#[test]
+fn a_nic_without_room_for_the_move_leaves_the_unit_to_software() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Auto);
+    let (id, spec) = (child.sa_id(true), child.sa(true));
+    gateway.backend.add_sa(&id, &spec).unwrap();
+    // There was one slot: neither the outbound SA nor the move to crypto mode gets another.
+    let seen = Mutex::new(0);
+    gateway.kernel.set_rule(Some(Arc::new(move |request| {
+        let mut seen = seen.lock().unwrap();
+        let takes = matches!(request.kind, XFRM_MSG_NEWSA | XFRM_MSG_MIGRATE_STATE);
+        *seen += u32::from(takes);
+        if takes && *seen <= 2 {
+            return Err(KernelError {
+                text: Some("other: SA table is full".to_owned()),
+                ..KernelError::new("", libc::ENOSPC)
+            });
+        }
+        Ok(())
+    })));
+    let (id, spec) = (child.sa_id(false), child.sa(false));
+    gateway.backend.add_sa(&id, &spec).unwrap();
+    gateway.kernel.set_rule(None);
+    gateway.add_policies(&child).unwrap();
+    assert_eq!(gateway.kernel.sas().len(), 2);
+    assert_all(&gateway, Placement::Software);
+    assert!(gateway.host.take_expires().is_empty());
+    gateway.delete_child(&child);
+    gateway.assert_empty();
 }

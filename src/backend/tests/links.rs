@@ -583,3 +583,88 @@ fn flaps_while_many_threads_work_leave_no_dead_child_unnoticed() {
     }
     gateway.assert_empty();
 }
+
+#[test]
+fn an_outbound_sa_of_a_rekey_that_is_refused_is_asked_for_again() {
+    for offload in [Offload::Packet, Offload::Auto] {
+        let gateway = Gateway::new();
+        let mut child = Child::new(PACKET_PEER, offload);
+        gateway.add_child(&child).unwrap();
+        // A NIC that refuses for ever is not asked for ever.
+        let mut asked = 0;
+        for _ in 0..12 {
+            let old = child.clone();
+            child = rekeyed(&old);
+            let add = |inbound| {
+                let (id, spec) = (child.sa_id(inbound), child.sa(inbound));
+                gateway.backend.add_sa(&id, &spec)
+            };
+            add(true).unwrap();
+            let kind = crate::xfrm::consts::XFRM_MSG_NEWSA;
+            gateway.kernel.refuse_next(kind, libc::EEXIST, None);
+            assert!(add(false).is_err());
+            // What charon does then.
+            gateway.delete_child(&old);
+            assert!(
+                gateway.host.take_expires().is_empty(),
+                "not before its time"
+            );
+            gateway.advance(64 * SECOND);
+            let told = gateway.host.take_expires();
+            if !told.is_empty() {
+                assert_eq!(told, [(child.sa_id(true).spi, false)]);
+                asked += 1;
+            }
+        }
+        assert_eq!(asked, 8);
+        gateway.delete_child(&child);
+        gateway.assert_empty();
+    }
+}
+
+#[test]
+fn the_first_generation_that_is_refused_is_charons_to_give_up() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    let (id, spec) = (child.sa_id(true), child.sa(true));
+    gateway.backend.add_sa(&id, &spec).unwrap();
+    let kind = crate::xfrm::consts::XFRM_MSG_NEWSA;
+    gateway.kernel.refuse_next(kind, libc::EINVAL, None);
+    let (id, spec) = (child.sa_id(false), child.sa(false));
+    assert!(gateway.backend.add_sa(&id, &spec).is_err());
+    gateway.advance(64 * SECOND);
+    assert!(gateway.host.take_expires().is_empty());
+}
+
+#[test]
+fn an_outbound_sa_on_a_device_that_is_not_the_way_any_more_is_rekeyed_at_once() {
+    let gateway = Gateway::new();
+    let old = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&old).unwrap();
+    let new = rekeyed(&old);
+    let (id, spec) = (new.sa_id(true), new.sa(true));
+    gateway.backend.add_sa(&id, &spec).unwrap();
+    gateway.route_to_other_nic(nic9("p1"));
+    gateway.advance(SECOND);
+    gateway.advance(SECOND);
+    gateway.host.take_expires();
+    let (id, spec) = (new.sa_id(false), new.sa(false));
+    gateway.backend.add_sa(&id, &spec).unwrap();
+    gateway.advance(Duration::from_millis(1));
+    assert_eq!(gateway.host.take_expires(), [(new.sa_id(false).spi, false)]);
+}
+
+#[test]
+fn an_sa_that_we_are_deleting_is_not_missed() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    let (core, key) = (&gateway.backend.core, child.sa_id(true).key());
+    let record = core.sad.get(&key).unwrap();
+    core.recovery.deleting(&key, true);
+    core.kernel.del_sa(&key, record.id.src.ip).unwrap();
+    assert!(core.missing(vec![record.clone()]).gone.is_empty());
+    // The same by somebody else.
+    core.recovery.deleting(&key, false);
+    assert_eq!(core.missing(vec![record]).gone.len(), 1);
+}
