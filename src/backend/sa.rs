@@ -481,6 +481,9 @@ impl Core {
     }
 
     pub(super) fn flush_sas(&self) -> Result<()> {
+        // Forgotten first: who finds that the kernel has none any more must find that none is
+        // wanted, and tell charon of no loss.
+        let forgotten = self.sad.clear();
         let mut failure = None;
         for proto in [Proto::Ah, Proto::Esp, Proto::Comp] {
             if let Err(error) = self.kernel.flush_sas(proto) {
@@ -491,7 +494,7 @@ impl Core {
         if let Some(ledger) = self.kernel.ledger().filter(|_| failure.is_none()) {
             ledger.clear_kind("sa ");
         }
-        for record in self.sad.clear() {
+        for record in forgotten {
             let key = record.id.key();
             self.units.change(record.reqid, |unit| {
                 unit.remove_sa((key.dst, key.spi));

@@ -2,6 +2,7 @@
 //! Devices that go down, come back, or disappear.
 
 use super::*;
+use crate::sad::SaRecord;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -522,6 +523,38 @@ fn a_rekey_follows_the_route() {
 }
 
 /// Whatever the moment of a flap: each CHILD_SA that charon believes in works, or charon was told.
+#[test]
+fn an_sa_that_charon_is_deleting_is_no_loss() {
+    let gateway = Gateway::new();
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    let id = child.sa_id(false);
+    let record = gateway.backend.core.sad.get(&id.key()).unwrap();
+    let (kernel, core) = (gateway.kernel.clone(), gateway.backend.core.clone());
+    let lost: Arc<Mutex<Option<Vec<SaRecord>>>> = Arc::default();
+    let found = lost.clone();
+    gateway.kernel.set_rule(Some(Arc::new(move |request| {
+        if request.name == "XFRM_MSG_DELSA" {
+            // The ticker looks for it, in the moment when the kernel has deleted it.
+            let (kernel, core, record) = (kernel.clone(), core.clone(), record.clone());
+            let gone = std::thread::spawn(move || {
+                assert!(kernel.remove_sa(&record.id.key()));
+                core.missing(vec![record]).gone
+            });
+            *found.lock().unwrap() = Some(gone.join().unwrap());
+        }
+        Ok(())
+    })));
+    // It is the kernel's answer that there is none any more.
+    assert!(matches!(
+        gateway.backend.del_sa(&id, 0),
+        Err(Error::NotFound(_))
+    ));
+    gateway.kernel.set_rule(None);
+    let lost = lost.lock().unwrap().take();
+    assert_eq!(lost.map(|lost| lost.len()), Some(0));
+}
+
 #[test]
 fn flaps_while_many_threads_work_leave_no_dead_child_unnoticed() {
     let gateway = Gateway::new();
