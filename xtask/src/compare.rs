@@ -199,10 +199,9 @@ fn markdown(rows: &[Row]) -> String {
     out
 }
 
-/// The table of a set from the results that are there, for a page under docs/.
-pub(crate) fn section(repo: &Repo, set: &str) -> Result<String> {
-    let chosen = scenarios::select(repo, &[], Some(set))?;
-    Ok(markdown(&rows(repo, &chosen, Series::New)?))
+/// The table of these scenarios from the results that are there, for a page under docs/.
+pub(crate) fn section(repo: &Repo, chosen: &[Scenario]) -> Result<String> {
+    Ok(markdown(&rows(repo, chosen, Series::New)?))
 }
 
 /// What `docs/offload.md` says: both plugins over every scenario of offload, and whether ours held in all of them.

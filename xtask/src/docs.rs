@@ -23,8 +23,8 @@ pub(crate) struct Page {
     title: &'static str,
     /// Files and folders whose change makes it stale.
     vouches: &'static [&'static str],
-    /// Runs what is reported, and returns the page's sections and whether all held.
-    write: fn(&Repo, &Cache) -> Result<(String, bool)>,
+    /// Runs what is reported (of it, only what contains the text), and returns the page's sections and whether all held.
+    write: fn(&Repo, &Cache, Option<&str>) -> Result<(String, bool)>,
 }
 
 /// Every page; one that was not written yet is no failure.
@@ -74,13 +74,24 @@ impl Page {
         repo.root.join(self.file())
     }
 
+    /// Where a page of a part of the runs goes.
+    fn draft(&self, repo: &Repo) -> PathBuf {
+        repo.target.join(self.file())
+    }
+
     fn command(&self) -> String {
         format!("cargo xtask docs {}", self.name)
     }
 }
 
-/// Writes the pages named, or all; the exit status says whether what they report holds.
-pub(crate) fn write(repo: &Repo, cache: &Cache, names: &[String]) -> Result<ExitCode> {
+/// Writes the pages named, or all; the exit status says whether what they report holds. With `only` it is a part of
+/// the runs, which vouches for nothing: such a page goes to target/docs/.
+pub(crate) fn write(
+    repo: &Repo,
+    cache: &Cache,
+    names: &[String],
+    only: Option<&str>,
+) -> Result<ExitCode> {
     if let Some(unknown) = names
         .iter()
         .find(|name| !PAGES.iter().any(|page| page.name == **name))
@@ -94,11 +105,18 @@ pub(crate) fn write(repo: &Repo, cache: &Cache, names: &[String]) -> Result<Exit
         .filter(|page| names.is_empty() || names.iter().any(|name| name == page.name))
     {
         // First, so that no hour is spent on a run that vouches for nothing.
-        let head = head(repo, page)?;
-        let (sections, holds) = (page.write)(repo, cache)?;
+        let (head, file) = match only {
+            None => (head(repo, page)?, page.path(repo)),
+            Some(only) => (part_head(page, only), page.draft(repo)),
+        };
+        let (sections, holds) = (page.write)(repo, cache, only)?;
         all_hold &= holds;
-        write_whole(&page.path(repo), format!("{head}\n{sections}"))?;
-        say::step(format_args!("docs: wrote {}", page.file()));
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder)
+                .with_context(|| format!("cannot create {}", folder.display()))?;
+        }
+        write_whole(&file, format!("{head}\n{sections}"))?;
+        say::step(format_args!("docs: wrote {}", file.display()));
     }
     Ok(if all_hold {
         ExitCode::SUCCESS
@@ -171,6 +189,22 @@ fn object(repo: &Repo, path: &str) -> Result<String> {
     Ok(text.trim().to_owned())
 }
 
+/// The lines by which a page names what it vouches for.
+fn vouching(paths: &[&str], now: impl Fn(&str) -> Result<String>) -> Result<String> {
+    paths
+        .iter()
+        .map(|path| Ok(format!("{VOUCHES}{path} {} -->\n", now(path)?)))
+        .collect()
+}
+
+/// What stands above the sections of a part.
+fn part_head(page: &Page, only: &str) -> String {
+    format!(
+        "<!-- SPDX-License-Identifier: GPL-2.0-or-later -->\n# {}\n\nOnly what contains `{only}`; vouches for nothing.\n",
+        page.title
+    )
+}
+
 /// What stands above the sections: how it was made, where, and of what.
 fn head(repo: &Repo, page: &Page) -> Result<String> {
     let git = |arguments: &[&str]| -> Result<String> {
@@ -189,11 +223,9 @@ fn head(repo: &Repo, page: &Page) -> Result<String> {
         "<!-- SPDX-License-Identifier: GPL-2.0-or-later -->\n<!-- Written by `{}`; do not edit. -->\n",
         page.command()
     );
-    // Writing to a string cannot fail.
-    for path in page.vouches {
-        let _ = writeln!(text, "{VOUCHES}{path} {} -->", object(repo, path)?);
-    }
+    text += &vouching(page.vouches, |path| object(repo, path))?;
     let (cpu, cores) = machine();
+    // Writing to a string cannot fail.
     let _ = write!(
         text,
         "# {}\n\nWritten by `{}` on {} from commit {}, on {cores} cores of {cpu}.\n",
@@ -218,7 +250,7 @@ fn machine() -> (String, usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::{stale, vouched};
+    use super::{stale, vouched, vouching};
 
     const PAGE: &str = "# x\n<!-- vouches for src 1111 -->\n<!-- vouches for a b 2222 -->\ntext\n";
 
@@ -240,6 +272,19 @@ mod tests {
         };
         assert!(found("1111").is_empty());
         assert_eq!(found("3333"), ["src"]);
+    }
+
+    #[test]
+    fn what_is_written_is_fresh_until_something_changes() {
+        let paths = ["src", "tests/lab"];
+        let head = vouching(&paths, |path| Ok(format!("of-{path}"))).expect("objects");
+        let page = vouched(&format!("<!-- x -->\n{head}# title\n"));
+        let now = stale(&page, &paths, |path| Ok(format!("of-{path}")));
+        assert!(now.expect("objects").is_empty());
+        let later = stale(&page, &paths, |path| {
+            Ok(if path == "src" { "of-src" } else { "other" }.to_owned())
+        });
+        assert_eq!(later.expect("objects"), ["tests/lab"]);
     }
 
     #[test]

@@ -101,6 +101,9 @@ enum Command {
     Docs {
         /// Names of pages.
         names: Vec<String>,
+        /// Only rows and scenarios whose name contains this, into target/docs/: to look at what a page will be.
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
     },
     /// Work with the lab's virtual machine.
     #[command(subcommand)]
@@ -239,7 +242,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             },
             recorded.as_deref(),
         ),
-        Command::Docs { names } => docs::write(&repo, &cache, &names),
+        Command::Docs { names, only } => docs::write(&repo, &cache, &names, only.as_deref()),
         Command::Lab(LabCommand::Run {
             names,
             set,
