@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Runs the rows, each in a process and a network namespace of its own.
+ * Runs the rows, each in a process of its own and a network namespace in which
+ * nothing of another row is left.
  *
  *     parity list
  *     parity PLUGIN [ROW...]
@@ -13,12 +14,13 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /** A row that hangs must not eat the time of the others */
@@ -131,65 +133,15 @@ METHOD(kernel_listener_t, migrate, bool,
  */
 
 /**
- * Have ip(8) do what stands in a batch; without a shell between, as there are
- * hundreds of rows.
+ * Milliseconds since then.
  */
-static bool run_batch(const char *batch)
+static long since(const struct timespec *then)
 {
-	ssize_t len = strlen(batch);
-	int ends[2], status;
-	pid_t pid;
+	struct timespec now;
 
-	if (pipe(ends))
-	{
-		return FALSE;
-	}
-	pid = fork();
-	if (pid == 0)
-	{
-		dup2(ends[0], STDIN_FILENO);
-		dup2(STDERR_FILENO, STDOUT_FILENO);
-		close(ends[1]);
-		execlp("ip", "ip", "-batch", "-", NULL);
-		_exit(127);
-	}
-	close(ends[0]);
-	if (pid < 0 || write(ends[1], batch, len) != len)
-	{
-		close(ends[1]);
-		return FALSE;
-	}
-	close(ends[1]);
-	return waitpid(pid, &status, 0) == pid && status == 0;
-}
-
-/**
- * Links, addresses and routes that every row finds.
- */
-static bool topology(const row_t *row)
-{
-	return run_batch(
-			"link set lo up\n"
-			"link add left type dummy\n"
-			"link add right type dummy\n"
-			"link add inner type dummy\n"
-			"link set left up\n"
-			"link set right up\n"
-			"link set inner up\n"
-			"addr add " LEFT4 "/24 dev left\n"
-			"addr add " LEFT6 "/64 dev left nodad\n"
-			"addr add " RIGHT4 "/24 dev right\n"
-			"addr add " INNER4 "/16 dev inner\n"
-			"addr add " INNER6 "/64 dev inner nodad\n"
-			"route add default via 192.0.2.254\n"
-			"route add ::/0 via 2001:db8:1::fe dev left\n") &&
-		   (!row->nic || run_batch(
-			"link add p0 type vnic peer name p1\n"
-			"link set p0 up\n"
-			"link set p1 up\n"
-			"addr add " NIC4 "/24 dev p0\n"
-			"neigh add " NICPEER4 " lladdr 02:00:00:00:00:02 dev p0 nud "
-				"permanent\n"));
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (now.tv_sec - then->tv_sec) * 1000 +
+		   (now.tv_nsec - then->tv_nsec) / 1000000;
 }
 
 static void set_option(const char *option)
@@ -204,7 +156,8 @@ static void set_option(const char *option)
 /**
  * Play the row in this process, which ends with it.
  */
-static void play(const row_t *row, const char *plugin, FILE *to)
+static void play(const row_t *row, const char *plugin, FILE *to,
+				 const struct timespec *began, bool *clean)
 {
 	static kernel_listener_t listener;
 	char list[128];
@@ -212,11 +165,7 @@ static void play(const row_t *row, const char *plugin, FILE *to)
 
 	record_init(to);
 	alarm(ROW_LIMIT);
-	if (unshare(CLONE_NEWNET) || !topology(row))
-	{
-		comment("no network namespace: %s", strerror(errno));
-		_exit(3);
-	}
+	comment("namespace after %ld ms", since(began));
 	if (!library_init("", "charon"))
 	{
 		comment("library_init failed");
@@ -251,10 +200,12 @@ static void play(const row_t *row, const char *plugin, FILE *to)
 		_exit(3);
 	}
 	lib->processor->set_threads(lib->processor, 8);
+	comment("plugins after %ld ms", since(began));
 	record_messages(row->messages);
 	row->run(row->arg);
 	record_messages(FALSE);
 	state("end");
+	comment("played after %ld ms", since(began));
 	if (row->stop)
 	{
 		lib->processor->set_threads(lib->processor, 0);
@@ -262,6 +213,8 @@ static void play(const row_t *row, const char *plugin, FILE *to)
 		lib->plugins->unload(lib->plugins);
 		state("after charon");
 	}
+	/* in the memory that we share with the one who asks */
+	*clean = !record_changed_links();
 	_exit(0);
 }
 
@@ -269,6 +222,11 @@ typedef struct {
 	pid_t pid;
 	const row_t *row;
 	FILE *file;
+	struct timespec began;
+	/** network namespace of this row, and of the next one if it is clean */
+	int netns;
+	/** what the row says at its end, in shared memory */
+	bool *clean;
 } lane_t;
 
 /**
@@ -328,6 +286,7 @@ static void finish(lane_t *lane, int status)
 			fwrite(buffer, 1, len, stdout);
 		}
 		fclose(lane->file);
+		printf("comment took %ld ms\n", since(&lane->began));
 		if (WIFSIGNALED(status))
 		{
 			printf("died signal %d (%s)\n", WTERMSIG(status),
@@ -344,7 +303,12 @@ static void finish(lane_t *lane, int status)
 	}
 	printf("endrow %s\n", lane->row->name);
 	fflush(stdout);
-	memset(lane, 0, sizeof(*lane));
+	if (lane->file && (!*lane->clean || lane->row->nic))
+	{
+		namespace_drop(&lane->netns);
+	}
+	lane->row = NULL;
+	lane->file = NULL;
 }
 
 static lane_t lanes[LANES];
@@ -423,6 +387,7 @@ int parity_main(int argc, char *argv[])
 {
 	const row_t *row;
 	lane_t *lane;
+	bool *clean;
 	int i;
 
 	if (argc < 2)
@@ -443,6 +408,18 @@ int parity_main(int argc, char *argv[])
 		return 0;
 	}
 	preload(argv[1]);
+	clean = mmap(NULL, LANES * sizeof(bool), PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (clean == MAP_FAILED)
+	{
+		perror("mmap");
+		return 3;
+	}
+	for (i = 0; i < LANES; i++)
+	{
+		lanes[i].netns = -1;
+		lanes[i].clean = &clean[i];
+	}
 	for (i = 0; i < countof(files); i++)
 	{
 		for (row = files[i]; row->name; row++)
@@ -458,11 +435,18 @@ int parity_main(int argc, char *argv[])
 				finish(lane, 0);
 				continue;
 			}
+			clock_gettime(CLOCK_MONOTONIC, &lane->began);
+			if (!namespace_enter(&lane->netns, row->nic))
+			{
+				perror("no network namespace");
+				return 3;
+			}
+			*lane->clean = FALSE;
 			lane->file = tmpfile();
 			lane->pid = fork();
 			if (lane->pid == 0)
 			{
-				play(row, argv[1], lane->file);
+				play(row, argv[1], lane->file, &lane->began, lane->clean);
 				_exit(0);
 			}
 			if (lane->pid < 0)

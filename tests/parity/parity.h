@@ -206,8 +206,26 @@ void logged(const char *text);
 /** Adds a line of the log */
 void record_log(const char *text);
 
-/** Sends a request to the kernel's XFRM, returns its errno */
-int xfrm_request(struct nlmsghdr *request);
+/** Sends a request to the kernel, returns its errno */
+int netlink_request(int protocol, struct nlmsghdr *request);
+
+/** Whether links, addresses, routes or settings of the kernel may be others
+ * than at the beginning of the row */
+bool record_changed_links();
+
+/** Says that they are */
+void record_change_links();
+
+/*
+ * namespace.c
+ */
+
+/** Enters the last row's network namespace, cleaned, or a new one if there is
+ * none or it has to have a NIC */
+bool namespace_enter(int *netns, bool nic);
+
+/** The next row gets a new one */
+void namespace_drop(int *netns);
 
 /*
  * traffic.c

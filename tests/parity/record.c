@@ -27,7 +27,7 @@
 
 static FILE *out;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static bool capturing;
+static bool capturing, changed_links;
 static char *pending[MAX_EVENTS];
 static int pending_count;
 static char *logs;
@@ -242,13 +242,13 @@ static int dump(int protocol, struct nlmsghdr *request, const char *kind,
 	return error;
 }
 
-int xfrm_request(struct nlmsghdr *request)
+int netlink_request(int protocol, struct nlmsghdr *request)
 {
 	char buffer[8192];
 	struct nlmsghdr *hdr = (struct nlmsghdr*)buffer;
 	int fd, error;
 
-	fd = open_netlink(NETLINK_XFRM);
+	fd = open_netlink(protocol);
 	request->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
 	syscall(SYS_sendto, fd, request, request->nlmsg_len, 0, NULL, 0);
 	if (syscall(SYS_recvfrom, fd, buffer, sizeof(buffer), 0, NULL, NULL) <
@@ -361,45 +361,91 @@ void state(const char *label)
  * What goes to the kernel and comes back
  */
 
-static bool is_xfrm(int fd)
+/**
+ * The protocol of a netlink socket, -1 if it is another one.
+ */
+static int netlink_protocol(int fd)
 {
-	int domain = 0, protocol = 0, saved = errno;
+	int domain = 0, protocol = -1, saved = errno;
 	socklen_t len = sizeof(int);
-	bool result;
 
-	result = !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) &&
-			 domain == AF_NETLINK &&
-			 !getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) &&
-			 protocol == NETLINK_XFRM;
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) ||
+		domain != AF_NETLINK ||
+		getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len))
+	{
+		protocol = -1;
+	}
 	errno = saved;
-	return result;
+	return protocol;
+}
+
+/**
+ * Whether a request leaves something that is not in the SAD, the SPD or the
+ * rules, which are cleaned.
+ */
+static bool changes_links(int protocol, struct nlmsghdr *hdr)
+{
+	switch (protocol)
+	{
+		case NETLINK_XFRM:
+			return hdr->nlmsg_type == XFRM_MSG_NEWSPDINFO ||
+				   hdr->nlmsg_type == XFRM_MSG_SETDEFAULT;
+		case NETLINK_ROUTE:
+			/* of each kind there are new, delete, get and set */
+			return (hdr->nlmsg_type - RTM_BASE) % 4 != 2 &&
+				   hdr->nlmsg_type != RTM_NEWRULE;
+		default:
+			return TRUE;
+	}
+}
+
+bool record_changed_links()
+{
+	return changed_links;
+}
+
+void record_change_links()
+{
+	changed_links = TRUE;
 }
 
 static void sent(int fd, const struct iovec *iov, size_t count)
 {
-	char buffer[16384];
+	union {
+		struct nlmsghdr hdr;
+		char bytes[16384];
+	} buffer;
 	size_t len = 0, i, part;
+	int protocol = netlink_protocol(fd);
 
-	if (!capturing || !is_xfrm(fd))
+	if (protocol < 0)
 	{
 		return;
 	}
 	for (i = 0; i < count; i++)
 	{
 		part = min(iov[i].iov_len, sizeof(buffer) - len);
-		memcpy(buffer + len, iov[i].iov_base, part);
+		memcpy(buffer.bytes + len, iov[i].iov_base, part);
 		len += part;
 	}
-	pthread_mutex_lock(&lock);
-	hex("sent", buffer, len);
-	pthread_mutex_unlock(&lock);
+	if (len < sizeof(buffer.hdr) || changes_links(protocol, &buffer.hdr))
+	{
+		record_change_links();
+	}
+	if (capturing && protocol == NETLINK_XFRM)
+	{
+		pthread_mutex_lock(&lock);
+		hex("sent", buffer.bytes, len);
+		pthread_mutex_unlock(&lock);
+	}
 }
 
 static void received(int fd, void *data, ssize_t len, size_t size, int flags)
 {
 	struct nlmsghdr *hdr;
 
-	if (!capturing || len <= 0 || (flags & MSG_PEEK) || !is_xfrm(fd))
+	if (!capturing || len <= 0 || (flags & MSG_PEEK) ||
+		netlink_protocol(fd) != NETLINK_XFRM)
 	{
 		return;
 	}

@@ -176,6 +176,7 @@ static void expire_spi(const void *arg)
 	note("get_spi = %s", status_name(charon->kernel->get_spi(charon->kernel, src,
 												dst, IPPROTO_ESP, &spi)));
 	name_spi(spi, "first");
+	record_change_links();
 	if (system("echo 1 >/proc/sys/net/core/xfrm_acq_expires"))
 	{
 		note("cannot set xfrm_acq_expires");
@@ -294,7 +295,7 @@ static void migrate(const void *arg)
 		address(&km.remote, PEER4_2);
 		put(&request.hdr, XFRMA_KMADDRESS, &km, sizeof(km));
 	}
-	note("migrate = %d", xfrm_request(&request.hdr));
+	note("migrate = %d", netlink_request(NETLINK_XFRM, &request.hdr));
 	events(arg ? 0 : 1, 5);
 	state("migrated");
 }

@@ -15,6 +15,7 @@ void ip(const char *arguments)
 {
 	char *command;
 
+	record_change_links();
 	if (asprintf(&command, "ip %s >&2", arguments) < 0 || system(command))
 	{
 		note("ip %s failed", arguments);
