@@ -74,16 +74,40 @@ static void none(const void *arg)
 	state("added");
 }
 
-#define CHILD(n, mode, ...) { .name = "offload/" n, .run = child, .nic = TRUE, \
-	.arg = &(const hw_offload_t){ mode }, ##__VA_ARGS__ }
+#define CHILD(n, mode, more) { .name = "offload/" n, .run = child, .nic = TRUE, \
+	.arg = &(const hw_offload_t){ mode } more }
 #define NONE(n, mode, ...) { .name = "offload/" n, .run = none, \
 	.arg = &(const hw_offload_t){ mode }, ##__VA_ARGS__ }
 
+#define ROUTE "policies: route 10.2.0.0/16 tos 0 table 220 metric 0: via: "
+
+/**
+ * The peer is on the link: before 6.1.0 kernel-netlink names it as the gateway.
+ */
+#if HAVE_NEW_UPDATE
+#define IN_NIC , .why = "where the NIC does the tunnel, packets of this host " \
+		"look for the neighbour of what they are sent to: the gateway is one that " \
+		"answers", \
+	.differs = { ROUTE "- | " NICPEER4 }
+#define NOT_IN_NIC
+#else
+#define IN_NIC
+#define NOT_IN_NIC , .why = "as kernel-netlink does since 6.1.0: a peer on the " \
+		"link is no gateway", \
+	.differs = { ROUTE NICPEER4 " | -" }
+#endif
+
 const row_t rows_offload[] = {
-	CHILD("crypto", HW_OFFLOAD_CRYPTO),
-	CHILD("packet", HW_OFFLOAD_PACKET),
-	CHILD("auto", HW_OFFLOAD_AUTO),
-	NONE("crypto-without-device", HW_OFFLOAD_CRYPTO),
+	CHILD("crypto", HW_OFFLOAD_CRYPTO, NOT_IN_NIC),
+	CHILD("packet", HW_OFFLOAD_PACKET, IN_NIC),
+	CHILD("auto", HW_OFFLOAD_AUTO, IN_NIC),
+	NONE("crypto-without-device", HW_OFFLOAD_CRYPTO,
+		 .why = "a policy is refused where its SA is",
+		 .differs = {
+			"add_policy out: SUCCESS | FAILED",
+			"*: policy out *: only with kernel-netlink",
+			"*: route *: only with kernel-netlink",
+		 }),
 	NONE("packet-without-device", HW_OFFLOAD_PACKET),
 	NONE("auto-without-device", HW_OFFLOAD_AUTO),
 	{},
