@@ -205,10 +205,15 @@ pub(crate) fn section(repo: &Repo, chosen: &[Scenario]) -> Result<String> {
 }
 
 /// What `docs/offload.md` says: both plugins over every scenario of offload, and whether ours held in all of them.
-pub(crate) fn offload_page(repo: &Repo, cache: &Cache) -> Result<(String, bool)> {
-    let chosen = scenarios::select(repo, &[], Some("offload"))?;
+pub(crate) fn offload_page(
+    repo: &Repo,
+    cache: &Cache,
+    only: Option<&str>,
+) -> Result<(String, bool)> {
+    let mut chosen = scenarios::select(repo, &[], Some("offload"))?;
+    chosen.retain(|scenario| only.is_none_or(|only| scenario.name.contains(only)));
     let held = run(repo, cache, &chosen, Series::New, false)? == ExitCode::SUCCESS;
-    let table = section(repo, "offload")?;
+    let table = section(repo, &chosen)?;
     Ok((
         format!(
             "## What happens to a CHILD_SA in the NIC\n\nOne scenario of `tests/lab/scenarios` per row, on the virtual \
