@@ -17,5 +17,5 @@ pub use plan::{Decision, Mode, Step, decide};
 pub use refusal::{Cause, Refusal, explain};
 pub use rules::{
     DEVICE_RULES, Device, DeviceRule, Of, POLICY_RULES, PolicyExtras, PolicyFacts, PolicyRule,
-    SA_RULES, SaExtras, SaFacts, SaRule, check_device, check_policy, check_sa,
+    SA_RULES, SaExtras, SaFacts, SaRule, check_device, check_policy, check_sa, is_stacked,
 };

@@ -162,16 +162,22 @@ pub struct DeviceRule {
     pub broken: fn(&Device, Mode) -> Option<String>,
 }
 
+/// Whether a kind of device (`IFLA_INFO_KIND`) stands on other devices and is no port itself. Ports of
+/// virtual NICs have a kind too.
+pub fn is_stacked(kind: Option<&str>) -> bool {
+    matches!(
+        kind,
+        Some("vlan" | "bond" | "team" | "bridge" | "macvlan" | "ipvlan")
+    )
+}
+
 /// In the order in which they are checked.
 pub const DEVICE_RULES: &[DeviceRule] = &[
     DeviceRule {
         name: "port",
         broken: |device, mode| {
             let kind = device.kind.as_deref()?;
-            let virtual_port = matches!(
-                kind,
-                "vlan" | "bond" | "team" | "bridge" | "macvlan" | "ipvlan"
-            )
+            let virtual_port = is_stacked(Some(kind))
             // A bond takes SAs in crypto mode (drivers/net/bonding/bond_main.c: bond_xfrmdev_ops).
             && !(kind == "bond" && mode == Mode::Crypto && device.esp_offload);
             virtual_port.then(|| {

@@ -4,6 +4,8 @@
 //! Owns these checks. What is said about models and modes comes from the vendor's documentation and
 //! the driver's source; only a trial (`live`) is sure.
 
+use fastswan::offload::is_stacked;
+
 use super::{Report, Verdict};
 use crate::facts::{Answer, Device, Facts};
 
@@ -43,7 +45,8 @@ pub(super) fn examine(facts: &Facts, report: &mut Report) {
     let candidates: Vec<&Device> = devices
         .iter()
         .filter(|device| {
-            device.kind.is_none() && (device.esp_offload || device.driver.as_deref() == Some(MLX5))
+            !is_stacked(device.kind.as_deref())
+                && (device.esp_offload || device.driver.as_deref() == Some(MLX5))
         })
         .collect();
     if candidates.is_empty() {

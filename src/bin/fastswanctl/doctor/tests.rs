@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::facts::Answer;
 use crate::machine::{Machine, Recorded};
 use crate::{conf, status};
 
@@ -230,4 +231,31 @@ fn a_recorded_machine_that_is_none_is_an_error() {
     assert!(read("{\"schema\": 1, \"keys\": []}").contains("unknown field"));
     fs::remove_dir_all(&folder).unwrap();
     assert!(Recorded::new(&folder).facts().is_err());
+}
+
+#[test]
+fn a_port_with_a_kind_of_its_own_is_a_nic_and_a_bond_is_none() {
+    let machine = machines()
+        .into_iter()
+        .find(|machine| {
+            let facts = Recorded::new(machine).facts().unwrap();
+            facts
+                .devices
+                .known()
+                .is_some_and(|devices| devices.iter().any(|device| device.esp_offload))
+        })
+        .unwrap();
+    for (kind, found) in [("some-port", true), ("bond", false), ("vlan", false)] {
+        let mut facts = Recorded::new(&machine).facts().unwrap();
+        let Answer::Known(devices) = &mut facts.devices else {
+            unreachable!("it was known a moment ago");
+        };
+        devices.retain(|device| device.esp_offload);
+        for device in devices {
+            device.kind = Some(kind.to_owned());
+        }
+        let report = examine(&facts, None, &Source::Loaded);
+        let text = printed(|out| show(&report, out));
+        assert_eq!(text.contains("ok    nic-found"), found, "{kind}: {text}");
+    }
 }

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use fastswan::offload::is_stacked;
+
 use super::{Report, Verdict};
 use crate::facts::{Answer, Facts, Peer, Policy, Sa};
 
@@ -75,7 +77,7 @@ fn way(facts: &Facts, peer: &Peer, report: &mut Report) {
         .as_ref()
         .map_or_else(String::new, |gateway| format!(" via {gateway}"));
     match facts.device(way.ifindex) {
-        Some(device) if device.esp_offload && device.kind.is_none() => {
+        Some(device) if device.esp_offload && !is_stacked(device.kind.as_deref()) => {
             report.good("peer-route", object.clone(), format!("{name}{hop}"));
         }
         Some(device) => {
