@@ -161,6 +161,7 @@ impl Core {
         let key = &member.key;
         let name = (key.dst, key.spi);
         let id = self.sad.get(key).map(|record| record.id);
+        let _in_hand = self.recovery.take_in_hand(key);
         match id {
             Some(id) => self.kernel.move_sa(&SaMove {
                 key,

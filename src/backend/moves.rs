@@ -52,6 +52,8 @@ impl Core {
             update.new_src,
             update.new_dst
         );
+        // Where the kernel cannot move it, it is deleted and added.
+        let _in_hand = self.recovery.take_in_hand(&key);
         match comp_id(id, update.cpi) {
             None => self
                 .kernel

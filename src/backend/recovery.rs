@@ -88,8 +88,8 @@ struct State {
     policies: HashSet<PolicyKey>,
     /// SAs that expired, and until when charon is given time to delete them.
     expired: HashMap<SaKey, Duration>,
-    /// SAs that we are deleting at the moment.
-    deleting: HashSet<SaKey>,
+    /// SAs that we are deleting or moving at the moment, and in how many calls.
+    in_hand: HashMap<SaKey, usize>,
     /// All policies are suspect, and why.
     all_policies: Option<&'static str>,
     pending: HashMap<SaKey, Pending>,
@@ -222,18 +222,19 @@ impl Recovery {
         }
     }
 
-    /// We begin or end deleting an SA. The end is told once it is not in `sad/` any more.
-    pub(super) fn deleting(&self, key: &SaKey, begins: bool) {
-        let mut state = self.lock();
-        if begins {
-            state.deleting.insert(*key);
-        } else {
-            state.deleting.remove(key);
+    /// We take an SA out of the kernel, for good or to put it back at once with other addresses or in
+    /// another mode: it is not missed as long as the answer lives. It has to live until `sad/` says what
+    /// became of the SA.
+    pub(super) fn take_in_hand(&self, key: &SaKey) -> InHand<'_> {
+        *self.lock().in_hand.entry(*key).or_default() += 1;
+        InHand {
+            recovery: self,
+            key: *key,
         }
     }
 
-    fn is_deleting(&self, key: &SaKey) -> bool {
-        self.lock().deleting.contains(key)
+    fn is_in_hand(&self, key: &SaKey) -> bool {
+        self.lock().in_hand.contains_key(key)
     }
 
     /// Whether an SA is known to be gone from the kernel, and not replaced yet.
@@ -312,6 +313,25 @@ impl Recovery {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Single changes of sets and maps only: there is no half-made one to fear after a panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An SA that is not missed, see [`Recovery::take_in_hand`].
+#[must_use]
+pub(super) struct InHand<'a> {
+    recovery: &'a Recovery,
+    key: SaKey,
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        let mut state = self.recovery.lock();
+        if let Some(calls) = state.in_hand.get_mut(&self.key) {
+            *calls -= 1;
+            if *calls == 0 {
+                state.in_hand.remove(&self.key);
+            }
+        }
     }
 }
 
@@ -440,10 +460,12 @@ impl Core {
             };
             // What charon deleted in the meantime is not missing.
             // In this order: what ends its deletion in between is not in `sad/` any more.
-            if self.recovery.is_deleting(&key) || self.sad.get(&key).is_none() {
+            if self.recovery.is_in_hand(&key) || self.sad.get(&key).is_none() {
                 continue;
             }
             match found {
+                // It was being moved when the kernel was asked, and is not any more.
+                None if self.is_there(&record) => {}
                 None if self.recovery.is_closing(&key) => {}
                 None => missing.gone.push(record),
                 // In crypto mode the kernel may have put it into software, which was said then.
@@ -456,6 +478,11 @@ impl Core {
             }
         }
         missing
+    }
+
+    fn is_there(&self, record: &SaRecord) -> bool {
+        let state = self.kernel.get_sa(&record.id.key(), record.id.src.ip);
+        state.is_ok_and(|state| !state.larval)
     }
 
     /// Puts SAs that are missing on the list. Policies that are installed from now on block what

@@ -449,10 +449,10 @@ impl Core {
             .sad
             .get(&key)
             .map(|record| self.units.turn(record.reqid));
-        self.recovery.deleting(&key, true);
+        let in_hand = self.recovery.take_in_hand(&key);
         let result = self.kernel.del_sa(&key, id.src.ip);
         self.sad.remove(&key);
-        self.recovery.deleting(&key, false);
+        drop(in_hand);
         if let Some(turn) = turn {
             let left = turn.change(|unit| unit.remove_sa((key.dst, key.spi)));
             if let Some(Placement::Packet(ifindex)) = left.as_ref().map(|sa| sa.placement) {

@@ -694,10 +694,13 @@ fn an_sa_that_we_are_deleting_is_not_missed() {
     gateway.add_child(&child).unwrap();
     let (core, key) = (&gateway.backend.core, child.sa_id(true).key());
     let record = core.sad.get(&key).unwrap();
-    core.recovery.deleting(&key, true);
+    let first = core.recovery.take_in_hand(&key);
+    let second = core.recovery.take_in_hand(&key);
     core.kernel.del_sa(&key, record.id.src.ip).unwrap();
     assert!(core.missing(vec![record.clone()]).gone.is_empty());
+    drop(first);
+    assert!(core.missing(vec![record.clone()]).gone.is_empty());
     // The same by somebody else.
-    core.recovery.deleting(&key, false);
+    drop(second);
     assert_eq!(core.missing(vec![record]).gone.len(), 1);
 }
