@@ -479,7 +479,7 @@ static char *settings_str(settings_t *this, char *key, char *def, ...)
 
 bool settings_value_as_bool(char *value, bool def);
 
-static bool settings_bool(settings_t *this, char *key, bool def, ...)
+static bool settings_bool(settings_t *this, char *key, int def, ...)
 {
 	char name[512];
 	va_list args;
