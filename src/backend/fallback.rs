@@ -81,8 +81,11 @@ impl Core {
             turn.change(|unit| (unit.next, unit.cause) = (Some(to), Some(cause)));
             return Err(self.must_be_rekeyed(used, &generation, newcomer, why));
         }
-        // Crypto mode needs room in the NIC as well; software does not. Nothing is deleted before
-        // that was tried.
+        // Crypto mode needs room in the NIC as well, and what the SA had is freed late: a try would
+        // cost the SA, which could not even be put back.
+        if cause == Cause::Room && !live.is_empty() {
+            to = Placement::Software;
+        }
         while let Some((member, error)) = live
             .iter()
             .find_map(|(member, _)| Some((*member, self.move_member(turn, member, to).err()?)))

@@ -138,7 +138,7 @@ fn what_was_moved_to_another_mode_is_still_ours() {
         if request.name == "XFRM_MSG_NEWPOLICY" {
             *seen += 1;
             if *seen == 3 {
-                return Err(KernelError::new("", libc::ENOSPC));
+                return Err(KernelError::new("", libc::EINVAL));
             }
         }
         Ok(())

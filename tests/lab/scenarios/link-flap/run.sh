@@ -8,7 +8,8 @@ for who in moon sun; do
 	flap $who 1
 	recovered "one CHILD_SA after a link flap of $who" 3 alice 10.2.0.10
 	agree "after the flap of $who"
-	[ "$PLUGIN" != kernel-fastswan ] || expect "one line says what the kernel took" 'went down: .*removed its 2 offloaded SAs' log_new $who
+	# The SA of the generation before may still be waiting for its end.
+	[ "$PLUGIN" != kernel-fastswan ] || expect "one line says what the kernel took" 'went down: .*removed its [23] offloaded SAs' log_new $who
 done
 for round in 1 2 3; do flap moon 0.3; done
 recovered "after three flaps in a row" 6 alice 10.2.0.10
