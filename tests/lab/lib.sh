@@ -17,3 +17,4 @@ RUN=/tmp/lab
 . "$LAB/lib/nic.sh"
 . "$LAB/lib/traffic.sh"
 . "$LAB/lib/offload.sh"
+. "$LAB/lib/guard.sh"
