@@ -15,6 +15,9 @@ use crate::{
     setup::Repo,
 };
 
+/// Makes the text of a page, of the part of that name if there is one, and says whether everything in it passed.
+type Writer = fn(&Repo, &Cache, Option<&str>) -> Result<(String, bool)>;
+
 /// A page of results.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Page {
@@ -24,7 +27,7 @@ pub(crate) struct Page {
     /// Files and folders whose change makes it stale.
     vouches: &'static [&'static str],
     /// Runs what is reported (of it, only what contains the text), and returns the page's sections and whether all held.
-    write: fn(&Repo, &Cache, Option<&str>) -> Result<(String, bool)>,
+    write: Writer,
 }
 
 /// Every page; one that was not written yet is no failure.
