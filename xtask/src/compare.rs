@@ -5,7 +5,7 @@
 //! in text and in Markdown. `cargo xtask lab compare`, test and the writer of pages call it. It must not run checks of
 //! its own: a cell is what the scenario itself reported.
 
-use std::{fmt::Write as _, process::ExitCode};
+use std::{fmt::Write as _, path::Path, process::ExitCode};
 
 use anyhow::Result;
 
@@ -13,6 +13,7 @@ use crate::{
     cache::Cache,
     kernels::Series,
     lab::{self, Plugin},
+    objects,
     results::{Ended, Verdict},
     roots::Release,
     scenarios::{self, Scenario},
@@ -51,7 +52,7 @@ pub(crate) fn run(
     })
 }
 
-/// Runs what both columns lack: ours always, strongSwan's own where no result of the same tests is there (or `fresh`).
+/// Runs what both columns lack, or all if `fresh`.
 pub(crate) fn fill(
     repo: &Repo,
     cache: &Cache,
@@ -80,8 +81,8 @@ pub(crate) fn fill(
     Ok(())
 }
 
-/// Names of the scenarios that must run with `plugin` in the guest of `release`: all with ours, and with strongSwan's
-/// own those that have no result of the same tests.
+/// Names of the scenarios that must run with `plugin` in the guest of `release`: those without a result of the same tests
+/// and, with ours, of the same code of the plugin. A failure of ours is not taken from an earlier run.
 pub(crate) fn due(
     repo: &Repo,
     chosen: &[Scenario],
@@ -91,21 +92,29 @@ pub(crate) fn due(
     fresh: bool,
 ) -> Result<Vec<String>> {
     let folder = lab::results(repo, kernel, plugin, release);
+    let product = objects::key(repo, &objects::product())?;
     let mut names = Vec::new();
     for scenario in chosen
         .iter()
         .filter(|scenario| scenario.release() == release && scenario.fits(kernel, plugin, release))
     {
         let name = &scenario.name;
-        let reusable = plugin == Plugin::KernelNetlink && !fresh && {
-            let key = scenarios::tests_key(repo, name)?;
-            Verdict::read(&folder.join(name), Some(&key)).is_some()
-        };
-        if !reusable {
+        let key = scenarios::tests_key(repo, name)?;
+        if fresh || !reusable(&folder.join(name), plugin, &key, product.as_deref()) {
             names.push(name.clone());
         }
     }
     Ok(names)
+}
+
+/// Whether the result kept in `folder` says what another run would.
+fn reusable(folder: &Path, plugin: Plugin, tests: &str, product: Option<&str>) -> bool {
+    match plugin {
+        Plugin::KernelNetlink => Verdict::read(folder, Some(tests)).is_some(),
+        Plugin::KernelFastswan => product
+            .and_then(|product| Verdict::read_of_product(folder, tests, product))
+            .is_some_and(|verdict| verdict.passed()),
+    }
 }
 
 /// One line of the table.
@@ -231,9 +240,9 @@ pub(crate) fn table(repo: &Repo, set: &str) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{env, fs, path::Path, process};
 
-    use super::{Row, markdown, text};
+    use super::{Row, markdown, reusable, text};
     use crate::{lab::Plugin, results::Verdict, scenarios::Scenario};
 
     fn row(only: Option<Plugin>, netlink: Option<&str>, ours: Option<&str>) -> Row {
@@ -273,5 +282,31 @@ mod tests {
             ]
         );
         assert!(text(&rows).contains("| FAILED (2 of 20): no acquire | seen"));
+    }
+
+    #[test]
+    fn a_result_is_reused_for_the_same_tests_and_plugin() {
+        let folder = env::temp_dir().join(format!("xtask-compare-{}", process::id()));
+        let (ours, theirs) = (Plugin::KernelFastswan, Plugin::KernelNetlink);
+        let kept = |line: &str, product| {
+            let verdict = Verdict::parse(line, &folder);
+            verdict.write("tests", product).expect("it can be written");
+        };
+        let at = folder.join("trap");
+        kept("trap PASS 5 20 0", Some("product"));
+        assert!(reusable(&at, ours, "tests", Some("product")));
+        for (tests, product) in [
+            ("tests", Some("other")),
+            ("tests", None),
+            ("other", Some("product")),
+        ] {
+            assert!(!reusable(&at, ours, tests, product));
+        }
+        assert!(reusable(&at, theirs, "tests", None));
+        assert!(!reusable(&at, theirs, "other", None));
+        kept("trap FAIL 5 20 1 no acquire", Some("product"));
+        assert!(!reusable(&at, ours, "tests", Some("product")));
+        assert!(reusable(&at, theirs, "tests", None));
+        fs::remove_dir_all(&folder).expect("it is ours");
     }
 }

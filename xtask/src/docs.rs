@@ -10,8 +10,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     cache::{Cache, write_whole},
+    objects::{self, Part},
     run::{command, output},
-    say,
+    say, scenarios,
     setup::Repo,
 };
 
@@ -21,11 +22,11 @@ type Writer = fn(&Repo, &Cache, Option<&str>) -> Result<(String, bool)>;
 /// A page of results.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Page {
-    /// What it is called on the command line.
+    /// What it is called on the command line, and the set of scenarios it shows.
     name: &'static str,
     title: &'static str,
-    /// Files and folders whose change makes it stale.
-    vouches: &'static [&'static str],
+    /// Besides what every page depends on, files and folders whose change makes it stale.
+    also: &'static [&'static str],
     /// Runs what is reported (of it, only what contains the text), and returns the page's sections and whether all held.
     write: Writer,
 }
@@ -35,40 +36,59 @@ const PAGES: &[Page] = &[
     Page {
         name: "parity",
         title: "Parity with kernel-netlink",
-        vouches: &[
-            "src",
-            "include",
-            "strongswan-plugin",
-            "build.rs",
-            "Cargo.lock",
-            "tests/parity",
-            "tests/lab",
-            "tests/vnic",
-            "xtask/src/parity.rs",
-            "xtask/src/parity",
-        ],
+        also: &["tests/parity", "xtask/src/parity.rs", "xtask/src/parity"],
         write: crate::parity::page,
     },
     Page {
         name: "offload",
         title: "Offload: both plugins on the same NIC",
-        vouches: &[
-            "src",
-            "include",
-            "strongswan-plugin",
-            "build.rs",
-            "Cargo.lock",
-            "tests/lab",
-            "tests/vnic",
-        ],
+        also: &[],
         write: crate::compare::offload_page,
     },
 ];
+
+/// What of the plugin's code no page reports: the tool is not in the plugin, and the socket only tells of it. Sets of
+/// scenarios about these two (ctl) have no page.
+const NOT_SHOWN: &[&str] = &["src/bin", "src/status"];
 
 /// How a line begins that names a path and what it was.
 const VOUCHES: &str = "<!-- vouches for ";
 
 impl Page {
+    /// What the page depends on. The rule: what the plugin is built from, without what no page reports; the virtual
+    /// NIC; of the lab what runs a scenario and builds its topology; the scenarios of the page's own set, each by itself,
+    /// so that those of another set change nothing and one more or less does.
+    fn vouches(&self, scenarios: &[String]) -> Vec<Part> {
+        let mut parts: Vec<Part> = objects::product()
+            .into_iter()
+            .map(|part| {
+                if part == Part::all("src") {
+                    Part::without("src", NOT_SHOWN)
+                } else {
+                    part
+                }
+            })
+            .collect();
+        parts.extend(self.also.iter().map(|path| Part::all(*path)));
+        parts.push(Part::all("tests/vnic"));
+        parts.extend(scenarios::RUNS.iter().map(|path| Part::all(*path)));
+        parts.extend(
+            scenarios
+                .iter()
+                .map(|name| Part::all(format!("{}/{name}", scenarios::FOLDER))),
+        );
+        parts
+    }
+
+    fn parts(&self, repo: &Repo) -> Result<Vec<Part>> {
+        let names: Vec<String> = scenarios::all(repo)?
+            .into_iter()
+            .filter(|scenario| scenario.set == self.name)
+            .map(|scenario| scenario.name)
+            .collect();
+        Ok(self.vouches(&names))
+    }
+
     fn file(&self) -> String {
         format!("docs/{}.md", self.name)
     }
@@ -140,7 +160,9 @@ pub(crate) fn fresh(repo: &Repo) -> Vec<(String, Result<()>)> {
 }
 
 fn compare(repo: &Repo, page: &Page, text: &str) -> Result<()> {
-    let stale: Vec<&str> = stale(&vouched(text), page.vouches, |path| object(repo, path))?;
+    let stale = stale(&vouched(text), &page.parts(repo)?, |part| {
+        objects::object(repo, part)
+    })?;
     ensure!(
         stale.is_empty(),
         "{} is of an older state of {}; write it again: {}",
@@ -162,41 +184,37 @@ fn vouched(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Which of `paths` are not named by the page with what they are now.
-fn stale<'p>(
+/// Which of `parts` are not named by the page with what they are now, and what it names beside them.
+fn stale(
     vouched: &[(String, String)],
-    paths: &[&'p str],
-    now: impl Fn(&str) -> Result<String>,
-) -> Result<Vec<&'p str>> {
+    parts: &[Part],
+    now: impl Fn(&Part) -> Result<String>,
+) -> Result<Vec<String>> {
+    let names: Vec<String> = parts.iter().map(Part::to_string).collect();
     let mut stale = Vec::new();
-    for path in paths {
-        let now = now(path)?;
+    for (part, name) in parts.iter().zip(&names) {
+        let now = now(part)?;
         if !vouched
             .iter()
-            .any(|(named, object)| named == path && *object == now)
+            .any(|(named, object)| named == name && *object == now)
         {
-            stale.push(*path);
+            stale.push(name.clone());
         }
     }
+    stale.extend(
+        vouched
+            .iter()
+            .filter(|(named, _)| !names.contains(named))
+            .map(|(named, _)| named.clone()),
+    );
     Ok(stale)
 }
 
-/// git's name of the content of a path in the working commit.
-fn object(repo: &Repo, path: &str) -> Result<String> {
-    let text = output(
-        command("git")
-            .args(["rev-parse", "--verify", &format!("HEAD:{path}")])
-            .current_dir(&repo.root),
-    )
-    .with_context(|| format!("{path} is not in the working commit"))?;
-    Ok(text.trim().to_owned())
-}
-
 /// The lines by which a page names what it vouches for.
-fn vouching(paths: &[&str], now: impl Fn(&str) -> Result<String>) -> Result<String> {
-    paths
+fn vouching(parts: &[Part], now: impl Fn(&Part) -> Result<String>) -> Result<String> {
+    parts
         .iter()
-        .map(|path| Ok(format!("{VOUCHES}{path} {} -->\n", now(path)?)))
+        .map(|part| Ok(format!("{VOUCHES}{part} {} -->\n", now(part)?)))
         .collect()
 }
 
@@ -214,9 +232,8 @@ fn head(repo: &Repo, page: &Page) -> Result<String> {
         let text = output(command("git").args(arguments).current_dir(&repo.root))?;
         Ok(text.trim().to_owned())
     };
-    let mut status = vec!["status", "--porcelain", "--"];
-    status.extend(page.vouches);
-    let changed = git(&status)?;
+    let parts = page.parts(repo)?;
+    let changed = objects::changed(repo, &parts)?;
     ensure!(
         changed.is_empty(),
         "{} would vouch for what is in no commit; commit first:\n{changed}",
@@ -226,7 +243,7 @@ fn head(repo: &Repo, page: &Page) -> Result<String> {
         "<!-- SPDX-License-Identifier: GPL-2.0-or-later -->\n<!-- Written by `{}`; do not edit. -->\n",
         page.command()
     );
-    text += &vouching(page.vouches, |path| object(repo, path))?;
+    text += &vouching(&parts, |part| objects::object(repo, part))?;
     let (cpu, cores) = machine();
     // Writing to a string cannot fail.
     let _ = write!(
@@ -253,9 +270,13 @@ fn machine() -> (String, usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::{stale, vouched, vouching};
+    use super::{PAGES, Part, stale, vouched, vouching};
 
     const PAGE: &str = "# x\n<!-- vouches for src 1111 -->\n<!-- vouches for a b 2222 -->\ntext\n";
+
+    fn parts(paths: &[&str]) -> Vec<Part> {
+        paths.iter().map(|path| Part::all(*path)).collect()
+    }
 
     #[test]
     fn a_page_names_what_it_vouches_for() {
@@ -271,7 +292,8 @@ mod tests {
     #[test]
     fn a_change_makes_it_stale() {
         let found = |now: &'static str| {
-            stale(&vouched(PAGE), &["src"], |_| Ok(now.to_owned())).expect("objects")
+            let named = [("src".to_owned(), "1111".to_owned())];
+            stale(&named, &parts(&["src"]), |_| Ok(now.to_owned())).expect("objects")
         };
         assert!(found("1111").is_empty());
         assert_eq!(found("3333"), ["src"]);
@@ -279,20 +301,55 @@ mod tests {
 
     #[test]
     fn what_is_written_is_fresh_until_something_changes() {
-        let paths = ["src", "tests/lab"];
-        let head = vouching(&paths, |path| Ok(format!("of-{path}"))).expect("objects");
-        let page = vouched(&format!("<!-- x -->\n{head}# title\n"));
-        let now = stale(&page, &paths, |path| Ok(format!("of-{path}")));
-        assert!(now.expect("objects").is_empty());
-        let later = stale(&page, &paths, |path| {
-            Ok(if path == "src" { "of-src" } else { "other" }.to_owned())
+        let parts = [
+            Part::without("src", &["src/bin", "src/status"]),
+            Part::all("tests/lab/lib"),
+        ];
+        let head = vouching(&parts, |part| Ok(format!("of-{}", part.to_string().len())));
+        let page = vouched(&format!("<!-- x -->\n{}# title\n", head.expect("objects")));
+        let now = stale(&page, &parts, |part| {
+            Ok(format!("of-{}", part.to_string().len()))
         });
-        assert_eq!(later.expect("objects"), ["tests/lab"]);
+        assert!(now.expect("objects").is_empty());
+        let later = stale(&page, &parts, |_| Ok("other".to_owned()));
+        assert_eq!(
+            later.expect("objects"),
+            ["src without src/bin src/status", "tests/lab/lib"]
+        );
     }
 
     #[test]
-    fn a_path_it_does_not_name_makes_it_stale() {
-        let found = stale(&vouched(PAGE), &["include"], |_| Ok("1111".to_owned()));
-        assert_eq!(found.expect("objects"), ["include"]);
+    fn one_part_more_or_less_makes_it_stale() {
+        let found = |paths: &[&str]| {
+            stale(&vouched(PAGE), &parts(paths), |part| {
+                Ok(if *part == Part::all("src") {
+                    "1111"
+                } else {
+                    "2222"
+                }
+                .to_owned())
+            })
+            .expect("objects")
+        };
+        assert!(found(&["src", "a b"]).is_empty());
+        assert_eq!(found(&["src", "a b", "include"]), ["include"]);
+        assert_eq!(found(&["src"]), ["a b"]);
+    }
+
+    #[test]
+    fn a_page_depends_on_its_own_scenarios_only() {
+        for page in PAGES {
+            let names: Vec<String> = page
+                .vouches(&["trap-any".to_owned()])
+                .iter()
+                .map(Part::to_string)
+                .collect();
+            let has = |name: &str| names.iter().any(|named| named == name);
+            assert!(has("src without src/bin src/status") && has("Cargo.lock"));
+            assert!(has("tests/lab/scenarios/trap-any") && has("tests/lab/lib"));
+            assert!(has("tests/lab/runner.sh") && has("tests/vnic"));
+            assert!(!has("src") && !has("tests/lab") && !has("tests/lab/scenarios"));
+            assert_eq!(has("tests/parity"), page.name == "parity");
+        }
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     cache::{Cache, remove},
     dist,
     kernels::{Kernel, Series},
+    objects,
     results::{Ended, Verdict},
     roots::Release,
     run::{command, logged},
@@ -184,6 +185,10 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, run: &Run) -> Result<Vec<Verdict>>
         );
     }
     let keys = keys(repo, &chosen)?;
+    let product = match run.plugin {
+        Plugin::KernelFastswan => objects::key(repo, &objects::product())?,
+        Plugin::KernelNetlink => None,
+    };
     let lab = setup::lab(cache)?;
     let kernel = lab.kernel(run.kernel)?;
     let guest = setup::guest(cache, &lab, run.release)?;
@@ -280,7 +285,7 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, run: &Run) -> Result<Vec<Verdict>>
     }
     for verdict in &verdicts {
         let key = keys.get(&verdict.name).map_or("", String::as_str);
-        verdict.write(key)?;
+        verdict.write(key, product.as_deref())?;
     }
     if run.keep {
         say::step(format_args!(

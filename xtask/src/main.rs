@@ -21,6 +21,7 @@ mod initramfs;
 mod kernels;
 mod lab;
 mod lanes;
+mod objects;
 mod parity;
 mod results;
 mod roots;

@@ -3,10 +3,11 @@
 //!
 //! Owns how the harness of tests/parity is built, run in the guest and put into a table. Called by main, test and
 //! docs. The rows are in tests/parity; meaning is given to what they record by `parity/decode`, a verdict by
-//! `parity/compare`.
+//! `parity/compare`; `parity/kept` says when a recording can be used again.
 
 mod compare;
 mod decode;
+mod kept;
 mod record;
 
 use std::{
@@ -79,6 +80,7 @@ pub(crate) fn command_line(
 
 /// Plays the rows with each plugin and compares them.
 pub(crate) fn play(repo: &Repo, cache: &Cache, run: &Run) -> Result<Table> {
+    let key = kept::key(repo)?;
     let lab = setup::lab(cache)?;
     let kernel = lab.kernel(run.kernel)?;
     let guest = setup::guest(cache, &lab, run.release)?;
@@ -128,6 +130,7 @@ pub(crate) fn play(repo: &Repo, cache: &Cache, run: &Run) -> Result<Table> {
     }
     fs::rename(&share, &results)
         .with_context(|| format!("cannot keep the run in {}", results.display()))?;
+    kept::keep(run, &results, &collected, key.as_deref(), &kernel.release)?;
     let rows = collected.judge(&results)?;
     if rows.is_empty() {
         bail!(
@@ -165,9 +168,13 @@ fn again(file: &Path, run: &Run) -> Result<Table> {
 
 /// Where the recordings of a run are kept.
 fn results(repo: &Repo, run: &Run) -> PathBuf {
-    repo.target
-        .join("parity")
-        .join(format!("{}-{}", run.kernel, run.release.strongswan()))
+    repo.target.join("parity").join(format!(
+        "{}-{}{}",
+        run.kernel,
+        run.release.strongswan(),
+        // A part must not take the place of a whole run.
+        if run.only.is_none() { "" } else { "-part" }
+    ))
 }
 
 /// Runs the harness once for each plugin, without the rows that are done; words that choose are matched in the guest,
@@ -229,6 +236,25 @@ impl Collected {
         } else {
             self.outside.push(line.to_owned());
         }
+    }
+
+    /// Lines from which the same can be read again.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for plugin in PLUGINS.map(|plugin| plugin.to_string()) {
+            let _ = writeln!(text, "plugin {plugin}");
+            for row in &self.known {
+                let _ = writeln!(text, "known {row}");
+            }
+            for ((_, row), lines) in self.blocks.iter().filter(|((of, _), _)| *of == plugin) {
+                let _ = writeln!(text, "row {row}");
+                for line in lines {
+                    let _ = writeln!(text, "{line}");
+                }
+                let _ = writeln!(text, "endrow {row}");
+            }
+        }
+        text
     }
 
     /// The last lines that belong to no row.
@@ -432,8 +458,8 @@ pub(crate) const PLACES: [(Release, Series); 3] = [
 /// The scenarios that are rebuilt after strongSwan's own.
 const SET: &str = "parity";
 
-/// The sections of docs/parity.md, and whether every row held. What kernel-netlink did in a scenario is taken from an
-/// earlier run of the same tests, if there is one.
+/// The sections of docs/parity.md, and whether every row held. What earlier runs in the same checkout recorded of the
+/// same code and tests is taken as it is.
 pub(crate) fn page(repo: &Repo, cache: &Cache, only: Option<&str>) -> Result<(String, bool)> {
     let mut tables = Vec::new();
     for (release, kernel) in PLACES {
@@ -442,7 +468,10 @@ pub(crate) fn page(repo: &Repo, cache: &Cache, only: Option<&str>) -> Result<(St
             kernel,
             only: only.map(str::to_owned),
         };
-        let table = play(repo, cache, &run)?;
+        let table = match kept::table(repo, cache, &run)? {
+            Some(table) => table,
+            None => play(repo, cache, &run)?,
+        };
         print(&table);
         tables.push(table);
     }
@@ -522,5 +551,29 @@ mod tests {
         let text = script(&collected, None);
         assert!(text.contains("-e 'a/b')"), "{text}");
         assert!(!text.contains("a/c"), "{text}");
+    }
+
+    #[test]
+    fn what_is_kept_can_be_read_again() {
+        let mut collected = Collected::default();
+        for line in [
+            "plugin kernel-netlink",
+            "known z",
+            "known a/b",
+            "row a/b",
+            "note x",
+            "endrow a/b",
+            "plugin kernel-fastswan",
+            "row a/b",
+            "note y",
+            "note z",
+            "endrow a/b",
+        ] {
+            collected.line(line);
+        }
+        let mut again = Collected::default();
+        collected.text().lines().for_each(|line| again.line(line));
+        assert_eq!(again.known, ["z", "a/b"]);
+        assert_eq!(again.blocks, collected.blocks);
     }
 }

@@ -70,8 +70,9 @@ impl Verdict {
         self.ended != Ended::Failed
     }
 
-    /// Keeps the result beside the scenario's other files; `key` is what it depends on.
-    pub(crate) fn write(&self, key: &str) -> Result<()> {
+    /// Keeps the result beside the scenario's other files, with what it depends on: the tests and, where the plugin is
+    /// ours and its code is in a commit, the plugin's code.
+    pub(crate) fn write(&self, key: &str, product: Option<&str>) -> Result<()> {
         fs::create_dir_all(&self.files)
             .with_context(|| format!("cannot create {}", self.files.display()))?;
         let ended = match self.ended {
@@ -87,10 +88,18 @@ impl Verdict {
             "failures": self.failures,
             "why": self.why,
             "tests": key,
+            "product": product,
         });
         let file = self.files.join("result.json");
         fs::write(&file, format!("{value:#}\n"))
             .with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    /// The kept result of a scenario, if it was made from this code of the plugin.
+    pub(crate) fn read_of_product(folder: &Path, key: &str, product: &str) -> Option<Self> {
+        let text = fs::read_to_string(folder.join("result.json")).ok()?;
+        let value: Value = serde_json::from_str(&text).ok()?;
+        (value.get("product")?.as_str()? == product).then(|| Self::read(folder, Some(key)))?
     }
 
     /// The kept result of a scenario, if it was made from `key` (without one, of any tests).
@@ -147,11 +156,17 @@ mod tests {
     fn a_result_is_kept_for_the_same_tests_only() {
         let folder = env::temp_dir().join(format!("xtask-results-{}", process::id()));
         let verdict = Verdict::parse("iptfs LIMIT 3 4 0 no such mode", &folder);
-        verdict.write("abc").expect("it can be written");
+        verdict.write("abc", None).expect("it can be written");
         let read = |key| Verdict::read(&folder.join("iptfs"), key);
         assert_eq!(read(Some("abc")), Some(verdict.clone()));
-        assert_eq!(read(None), Some(verdict));
+        assert_eq!(read(None), Some(verdict.clone()));
         assert_eq!(read(Some("abd")), None);
+        let of = |key, product| Verdict::read_of_product(&folder.join("iptfs"), key, product);
+        assert_eq!(of("abc", "p"), None);
+        verdict.write("abc", Some("p")).expect("it can be written");
+        assert_eq!(of("abc", "p"), read(None));
+        assert_eq!(of("abc", "q"), None);
+        assert_eq!(of("abd", "p"), None);
         fs::remove_dir_all(&folder).expect("it is ours");
     }
 }

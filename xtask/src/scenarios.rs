@@ -10,7 +10,7 @@
 //! sentence is what tables print.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -26,6 +26,18 @@ const UNKNOWN: u64 = 60;
 /// The set of scenarios that have not been seen to pass with both plugins yet: they run by name or set, and
 /// `cargo xtask test` lists them instead of running them.
 pub(crate) const CANDIDATE: &str = "candidate";
+
+/// Where the scenarios are, one folder each.
+pub(crate) const FOLDER: &str = "tests/lab/scenarios";
+
+/// What runs every scenario and builds its topology.
+pub(crate) const RUNS: [&str; 5] = [
+    "tests/lab/runner.sh",
+    "tests/lab/lib.sh",
+    "tests/lab/lib",
+    "tests/lab/common",
+    "tests/lab/guest",
+];
 
 /// One scenario of tests/lab/scenarios.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,7 +150,7 @@ fn first_sentence(text: &str) -> String {
 }
 
 fn folder(repo: &Repo) -> PathBuf {
-    repo.root.join("tests/lab/scenarios")
+    repo.root.join(FOLDER)
 }
 
 /// All scenarios of the repository, by name.
@@ -208,28 +220,97 @@ fn durations(repo: &Repo) -> Result<HashMap<String, u64>> {
         .collect())
 }
 
-/// What a result of this scenario depends on besides plugin, kernel and strongSwan: its own files, the lab's, and the
-/// virtual NIC's.
+/// What a result of this scenario depends on besides plugin, kernel and strongSwan: its own files, what it uses of the
+/// lab's, and the virtual NIC's. The line `set:` says to which page it belongs, which changes no result.
 pub(crate) fn tests_key(repo: &Repo, name: &str) -> Result<String> {
+    let lab = repo.root.join("tests/lab");
     let mut files = Vec::new();
-    for part in ["lib", "common", "guest"] {
-        collect(&repo.root.join("tests/lab").join(part), &mut files)?;
+    for part in [
+        folder(repo).join(name),
+        lab.join("common"),
+        lab.join("guest"),
+    ] {
+        collect(&part, &mut files)?;
     }
-    for file in ["runner.sh", "lib.sh"] {
-        files.push(repo.root.join("tests/lab").join(file));
-    }
+    files.extend([lab.join("runner.sh"), lab.join("lib.sh")]);
+    let mut parts = Vec::new();
+    collect(&lab.join("lib"), &mut parts)?;
+    let mut content = read_all(repo, files)?;
+    content.extend(used(&content, read_all(repo, parts)?));
+    files = Vec::new();
     collect(&repo.root.join("tests/vnic"), &mut files)?;
-    collect(&folder(repo).join(name), &mut files)?;
-    files.sort();
-    let mut content = Vec::new();
-    for file in files {
+    content.extend(read_all(repo, files)?);
+    content.sort();
+    Ok(fingerprint(content))
+}
+
+/// A file's path in the repository and what it says.
+type Content = (PathBuf, Vec<u8>);
+
+fn read_all(repo: &Repo, files: Vec<PathBuf>) -> Result<Vec<Content>> {
+    let read = |file: PathBuf| {
         let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        content.push((
+        let bytes = without_places(&file, bytes);
+        Ok((
             file.strip_prefix(&repo.root).unwrap_or(&file).to_owned(),
             bytes,
-        ));
+        ))
+    };
+    files.into_iter().map(read).collect()
+}
+
+/// Without the lines that change no result: to which set a scenario belongs, and which parts of the library there are.
+fn without_places(file: &Path, bytes: Vec<u8>) -> Vec<u8> {
+    let prefix: &[u8] = match file.file_name().and_then(|name| name.to_str()) {
+        Some("description.txt") => b"set: ",
+        Some("lib.sh") => b". \"$LAB/lib/",
+        _ => return bytes,
+    };
+    bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .filter(|line| !line.starts_with(prefix))
+        .flatten()
+        .copied()
+        .collect()
+}
+
+/// The parts of the library that `texts` use, and the parts those use: a part of which neither its name nor the name of
+/// a function or variable occurs anywhere is not used.
+fn used(texts: &[Content], mut parts: Vec<Content>) -> Vec<Content> {
+    let mut words: HashSet<Vec<u8>> = texts.iter().flat_map(|(_, text)| all_words(text)).collect();
+    let mut found = Vec::new();
+    loop {
+        let (now, later): (Vec<_>, Vec<_>) = parts.into_iter().partition(|(file, text)| {
+            // A shell script names a file, Python's import a module.
+            [file.file_name(), file.file_stem()]
+                .into_iter()
+                .flatten()
+                .any(|name| words.contains(name.as_encoded_bytes()))
+                || defined(text).any(|name| words.contains(name))
+        });
+        if now.is_empty() {
+            return found;
+        }
+        words.extend(now.iter().flat_map(|(_, text)| all_words(text)));
+        found.extend(now);
+        parts = later;
     }
-    Ok(fingerprint(content))
+}
+
+fn all_words(text: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    text.split(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.')))
+        .map(<[u8]>::to_owned)
+}
+
+/// The names of functions and variables that a shell file defines.
+fn defined(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == b'\n').filter_map(|line| {
+        let end = line
+            .iter()
+            .position(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'_'))?;
+        let (name, rest) = line.split_at(end);
+        (!name.is_empty() && (rest.starts_with(b"()") || rest.starts_with(b"="))).then_some(name)
+    })
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
@@ -251,7 +332,9 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Scenario, Version};
+    use std::path::{Path, PathBuf};
+
+    use super::{Scenario, Version, used, without_places};
     use crate::{kernels::Series, lab::Plugin, roots::Release};
 
     #[test]
@@ -292,5 +375,45 @@ mod tests {
         assert!(Version::parse("6.10.0") > Version::parse("6.9.9"));
         assert_eq!(Version::parse("6.1"), None);
         assert_eq!(Version::parse("6.1.0.1"), None);
+    }
+
+    #[test]
+    fn a_part_that_nothing_names_is_not_used() {
+        let texts = [(PathBuf::from("run.sh"), b"on moon ping; agree x".to_vec())];
+        let part = |name: &str, text: &str| (PathBuf::from(name), text.as_bytes().to_vec());
+        let found = used(
+            &texts,
+            vec![
+                part("lib/gate.sh", "gate_open() { on moon x; }\nGATES=1\n"),
+                part("lib/offload.sh", "agree() { python3 lib/compare.py; }\n"),
+                part("lib/compare.py", "from vici import Vici\n"),
+                part("lib/vici.py", "import socket\n"),
+                part("lib/topology.sh", "HOSTS=\non() { :; }\n"),
+            ],
+        );
+        let names: Vec<_> = found
+            .iter()
+            .map(|(file, _)| file.display().to_string())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "lib/offload.sh",
+                "lib/topology.sh",
+                "lib/compare.py",
+                "lib/vici.py"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_set_makes_no_other_result() {
+        let text = |set: &str| format!("   a--b\n{set}kernel: 7.3\n\nText.\n").into_bytes();
+        let of = |file: &str, set: &str| without_places(Path::new(file), text(set));
+        assert_eq!(
+            of("x/description.txt", "set: parity\n"),
+            of("x/description.txt", "")
+        );
+        assert_ne!(of("x/run.sh", "set: parity\n"), of("x/run.sh", ""));
     }
 }
