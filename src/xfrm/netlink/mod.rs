@@ -10,6 +10,8 @@
 #![deny(unsafe_code)]
 
 mod events;
+#[cfg(test)]
+mod retransmission;
 mod socket;
 
 use std::io;

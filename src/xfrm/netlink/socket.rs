@@ -122,6 +122,21 @@ impl Channel {
         })
     }
 
+    /// A channel to a kernel of paper.
+    #[cfg(test)]
+    pub(super) fn over(end: std::os::unix::net::UnixDatagram, settings: &NetlinkSettings) -> Self {
+        use std::os::fd::{FromRawFd, IntoRawFd};
+        // SAFETY: the descriptor is open and nobody else's any more. All that is done with it is to
+        // send, to receive, and to close it.
+        let socket = unsafe { Socket::from_raw_fd(end.into_raw_fd()) };
+        sockopt::set_timeouts(socket.as_raw_fd(), settings.timeout()).expect("it has timeouts");
+        Self {
+            socket,
+            sequence: 0,
+            buffer: Buffer::new(),
+        }
+    }
+
     /// Sends requests in one datagram, each with a sequence number of its own; the first is returned.
     /// Not for what holds keys: it makes a copy.
     pub(super) fn send_all(&mut self, requests: &[Request]) -> io::Result<u32> {
