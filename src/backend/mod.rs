@@ -94,6 +94,8 @@ pub(crate) struct Core {
     spd: Spd,
     units: Units,
     links: Links,
+    /// A matter of charon's version, see `routes`.
+    peers_are_next_hops: bool,
     /// Of the running kernel.
     release: Option<Release>,
     bypass: PortBypass,
@@ -204,6 +206,7 @@ impl Backend {
             spd: Spd::default(),
             units: Units::default(),
             links,
+            peers_are_next_hops: routes::peers_are_next_hops(version),
             release: std::fs::read_to_string("/proc/sys/kernel/osrelease")
                 .ok()
                 .and_then(|text| Release::parse(&text)),

@@ -155,6 +155,7 @@ impl Core {
             );
             return Ok(());
         }
+        tell_of_reqid(&turn);
         log::debug!(
             "{} policy {} {}{name} [priority {}, refcount {}]",
             if turn.entry.installed.is_some() {
@@ -333,6 +334,7 @@ impl Core {
         } else if turn.entry.users.is_empty() {
             self.uninstall(&mut turn)
         } else {
+            tell_of_reqid(&turn);
             log::debug!(
                 "updating policy {} {} [refcount {}]",
                 key.selector,
@@ -475,6 +477,23 @@ impl Core {
                 }
             }
         }
+    }
+}
+
+/// Says, as kernel-netlink does, that the SAs of another CHILD_SA configuration take over a policy:
+/// two of them have the same selectors.
+fn tell_of_reqid(turn: &Turn<'_>) {
+    let (Some(installed), Some(user)) = (&turn.entry.installed, turn.entry.users.first()) else {
+        return;
+    };
+    let reqid = user.spec.sa.reqid;
+    if installed.reqid != reqid {
+        log::info!(
+            "updating reqid for policy {} {} from {} to {reqid}",
+            turn.key().selector,
+            turn.key().dir,
+            installed.reqid
+        );
     }
 }
 

@@ -13,6 +13,14 @@ use crate::spd::{Turn, User};
 
 use super::Core;
 
+/// Whether charon's network half takes a peer on the link for the next hop to itself: before 6.1.0
+/// (kernel_netlink_net.c: get_route). What a PASS policy exempts from the tunnel then goes to the
+/// peer too, and not to a neighbour that nobody is.
+pub(super) fn peers_are_next_hops(version: &str) -> bool {
+    let mut parts = version.split('.').map_while(|part| part.parse().ok());
+    (parts.next(), parts.next()) < (Some(6u32), Some(1))
+}
+
 impl Core {
     /// Installs or replaces the route of a policy, by its first user.
     pub(super) fn update_route(&self, turn: &mut Turn<'_>) {
@@ -110,8 +118,9 @@ impl Core {
                     .installed
                     .as_ref()
                     .is_some_and(|installed| installed.offload.is_some());
-                let behind = peer.ip.is_ipv4() == net.first().is_ipv4() && !net.contains(peer.ip);
-                self.towards_peer(peer.ip, local, in_nic && behind)
+                let same_family = peer.ip.is_ipv4() == net.first().is_ipv4();
+                let named = self.peers_are_next_hops || in_nic && !net.contains(peer.ip);
+                self.towards_peer(peer.ip, local, same_family && named)
             }
             None => self
                 .host

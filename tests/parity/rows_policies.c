@@ -469,20 +469,32 @@ static void manual_order(const void *arg)
 }
 
 /**
- * Another reqid for the same selectors.
+ * Another reqid for the same selectors: the log says that it takes over, and
+ * that it gives back.
  */
 static void other_reqid(const void *arg)
 {
 	test_policy_t *first = policy_create(POLICY_OUT);
 	test_policy_t *second = policy_create(POLICY_OUT);
+	test_policy_t *third = policy_create(POLICY_OUT);
 
 	second->sa.reqid = 2;
 	second->sa.esp.spi = SPI_OUT(2);
+	third->sa.reqid = 3;
+	third->sa.esp.spi = SPI_OUT(3);
 	policy_add(first);
+	logged("updating reqid for policy");
 	policy_add(second);
+	logged("updating reqid for policy 10.1.0.0/16 === 10.2.0.0/16 out");
+	logged("from 1 to 2");
 	state("second");
 	policy_del(first);
 	state("second only");
+	policy_add(third);
+	logged("from 2 to 3");
+	policy_del(third);
+	logged("from 3 to 2");
+	state("second again");
 	policy_del(second);
 	state("gone");
 }
@@ -615,6 +627,27 @@ static void peer_inside(test_policy_t *policy)
 {
 	policy_ts(policy, ts_any(is_out(policy) ? LOCAL4 : "203.0.113.0/24"),
 			  ts_any(is_out(policy) ? "203.0.113.0/24" : LOCAL4));
+}
+
+/**
+ * The peer is on a link of ours.
+ */
+static void peer_on_link(test_policy_t *policy)
+{
+	bool out = is_out(policy);
+
+	policy->data.src = host(out ? LEFT4 : "192.0.2.7", 0);
+	policy->data.dst = host(out ? "192.0.2.7" : LEFT4, 0);
+}
+
+/**
+ * The same, and what is protected is the peer itself.
+ */
+static void peer_itself(test_policy_t *policy)
+{
+	peer_on_link(policy);
+	policy_ts(policy, ts_any(is_out(policy) ? LOCAL4 : "192.0.2.7/32"),
+			  ts_any(is_out(policy) ? "192.0.2.7/32" : LOCAL4));
 }
 
 /**
@@ -888,6 +921,8 @@ const row_t rows_policies[] = {
 	THREE("no-local-address", no_local_address),
 	THREE("peer-inside", peer_inside),
 	THREE("on-link", on_link),
+	THREE("peer-on-link", peer_on_link),
+	THREE("peer-itself", peer_itself),
 	ROW("route/moves", route_moves),
 	THREE("if-id-route", if_id,
 		  .settings = { "plugins.kernel-netlink.install_routes_xfrmi=yes" }),

@@ -193,6 +193,15 @@ static void tfc(test_sa_t *sa)
 	sa->data.tfc = 1400;
 }
 
+/**
+ * What charon makes of tfc_padding = mtu. A kernel that limits the padding
+ * refuses it.
+ */
+static void tfc_mtu(test_sa_t *sa)
+{
+	sa->data.tfc = -1;
+}
+
 static void tfc_transport(test_sa_t *sa)
 {
 	transport(sa);
@@ -706,6 +715,7 @@ const row_t rows_sas[] = {
 	BOTH("packet-limits", packet_limits),
 	BOTH("packet-rekey-only", packet_rekey_only),
 	BOTH("tfc", tfc),
+	BOTH("tfc-mtu", tfc_mtu),
 	BOTH("tfc-transport", tfc_transport),
 	BOTH("tfc-ah", tfc_ah),
 	BOTH("mark", mark),

@@ -96,6 +96,41 @@ fn without_such_an_interface_the_route_leads_to_the_peer() {
     gateway.assert_empty();
 }
 
+#[test]
+fn a_peer_on_the_link_is_the_gateway_where_charon_thinks_so() {
+    for (version, gateway) in [
+        ("6.0.1", Some(PLAIN_PEER)),
+        ("6.0.6", Some(PLAIN_PEER)),
+        ("6.1.0", None),
+        ("6.10.2", None),
+        ("7.0.0", None),
+    ] {
+        let named = crate::backend::routes::peers_are_next_hops(version);
+        assert_eq!(named, gateway.is_some(), "{version}");
+    }
+    let gateway = Gateway::new();
+    let child = Child::new(PLAIN_PEER, Offload::No);
+    gateway.add_child(&child).unwrap();
+    let want = [(
+        "10.2.0.0/16".to_owned(),
+        Some(PLAIN_PEER.parse().unwrap()),
+        "e0".to_owned(),
+    )];
+    assert_eq!(routed(&gateway), want);
+    gateway.delete_child(&child);
+    gateway.assert_empty();
+    let host = gateway.host.clone();
+    let newer = Backend::with_transport(host, "6.1.0", gateway.kernel.clone()).unwrap();
+    let out = (
+        child.policy_id(Direction::Out),
+        child.policy(Direction::Out),
+    );
+    newer.add_policy(&out.0, &out.1).unwrap();
+    assert_eq!(routed(&gateway)[0].1, None);
+    newer.del_policy(&out.0, &out.1).unwrap();
+    gateway.assert_empty();
+}
+
 /// What B2 would break: one user goes, another one still needs the route (kernel_netlink_ipsec.c:
 /// del_policy keeps a pointer to a route it has removed).
 #[test]
