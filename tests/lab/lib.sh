@@ -16,5 +16,7 @@ RUN=/tmp/lab
 . "$LAB/lib/charon.sh"
 . "$LAB/lib/nic.sh"
 . "$LAB/lib/traffic.sh"
+. "$LAB/lib/takeover.sh"
+. "$LAB/lib/percpu.sh"
 . "$LAB/lib/offload.sh"
 . "$LAB/lib/guard.sh"

@@ -19,10 +19,11 @@ reaches alice 192.168.0.2 3
 wire_flush
 at_least "ESP goes the new way, and the numbers went on" 1 "$(wire_new 'src 10.1.0.10 and dst 192.168.0.2' | grep -c 'ESP(.*seq=0x4)')"
 ip -n sun address add fd00::2/64 dev p0 nodad
-ip -n alice route add blackhole 192.168.0.2/32
-ip -n alice address add fd00::50/64 dev eth1 nodad
+check "sun tells alice of its IPv6 address" until_true 20 logs alice 'parsed INFORMATIONAL request .* N[(]ADD_6_ADDR[)]'
+ip -n alice address del 192.168.0.50/24 dev eth1
 ip -n alice link set eth1 up
-ip -n alice address replace fd00::50/64 dev eth1 nodad
+ip -n alice address add fd00::50/64 dev eth1 nodad
+ip -n alice link set eth0 down
 check "alice moves to IPv6" until_true 20 becomes alice 'local-host=fd00::50 .*state=INSTALLED .*local-ts=\[fd00::50/128\]'
 check "and sun follows again" until_true 10 becomes sun 'remote-host=fd00::50 .*state=INSTALLED'
 selectors alice fd00::50/128 fd00::2/128

@@ -9,7 +9,7 @@ check "carol reauthenticates" sw carol --rekey --reauth --ike home
 second() { becomes carol 'uniqueid=2 .*state=ESTABLISHED.*state=INSTALLED .*local-ts=\[10\.3\.0\.1/32\]' && ! becomes carol 'uniqueid=1 '; }
 check "another IKE_SA with its CHILD_SA takes over" until_true 30 second
 traffic_running carol || note "the traffic ended before the reauthentication did"
-traffic_end carol "pings during the reauthentication"
+takeover_end carol "pings during the reauthentication"
 same "carol: one generation is left in the kernel" "2 1" "$(states carol) $(policies carol out)"
 until_true 10 becomes moon 'uniqueid=2 '
 same "moon: too" "2 1" "$(states moon) $(policies moon out)"
