@@ -12,6 +12,8 @@
 //!   configure run they need no more than a few lines.
 //! * `FASTSWAN_STRONGSWAN_CONFIG`: the config.h to use, if it is not `config.h` in that folder.
 //!   Without either, one is written here, with the settings of Debian's package.
+//! * `FASTSWAN_STRONGSWAN_HEADERS`: instead of the source, its headers in one tree with their
+//!   config.h (packaging/strongswan-headers.sh makes one).
 //!
 //! Which version's structs the shim meets is asked of the compiler, member by member, and not
 //! derived from the version number: distributions backport.
@@ -82,6 +84,7 @@ fn main() {
     if env::var_os("CARGO_FEATURE_PLUGIN").is_some() {
         println!("cargo:rerun-if-changed=strongswan-plugin");
         println!("cargo:rerun-if-env-changed=FASTSWAN_STRONGSWAN_SRC");
+        println!("cargo:rerun-if-env-changed=FASTSWAN_STRONGSWAN_HEADERS");
         println!("cargo:rerun-if-env-changed=FASTSWAN_STRONGSWAN_CONFIG");
         shim(&root, &out);
     }
@@ -101,7 +104,15 @@ fn variable(name: &str) -> String {
 /// Rust view of include/fastswan.h, with the layout of each struct asserted at compile time.
 fn contract(root: &Path, out: &Path) {
     let header = root.join("include/fastswan.h");
-    let bindings = bindgen::Builder::default()
+    let file = out.join("fastswan.rs");
+    if let Err(error) = bindings(root, &header, &file) {
+        fail(&error);
+    }
+}
+
+#[cfg(feature = "bindgen")]
+fn bindings(_root: &Path, header: &Path, file: &Path) -> Result<(), String> {
+    bindgen::Builder::default()
         .header(header.display().to_string())
         .clang_arg("-std=gnu11")
         .allowlist_type("fs_.*")
@@ -110,18 +121,23 @@ fn contract(root: &Path, out: &Path) {
         .derive_default(true)
         .layout_tests(true)
         .use_core()
-        .generate();
-    let bindings = match bindings {
-        Ok(bindings) => bindings,
-        Err(error) => fail(&format!(
-            "bindgen cannot read {}: {error}",
-            header.display()
-        )),
-    };
-    let file = out.join("fastswan.rs");
-    if let Err(error) = bindings.write_to_file(&file) {
-        fail(&format!("cannot write {}: {error}", file.display()));
-    }
+        .generate()
+        .map_err(|error| format!("bindgen cannot read {}: {error}", header.display()))?
+        .write_to_file(file)
+        .map_err(|error| format!("cannot write {}: {error}", file.display()))
+}
+
+/// What bindgen made of it when the release was packed, on a 64-bit machine. The layout of each struct is asserted in
+/// it, so a machine it does not fit fails to build.
+#[cfg(not(feature = "bindgen"))]
+fn bindings(root: &Path, _header: &Path, file: &Path) -> Result<(), String> {
+    let made = root.join("include/bindings.rs");
+    fs::copy(&made, file).map(drop).map_err(|error| {
+        format!(
+            "cannot copy {}: {error}; only a release has it, elsewhere build with feature bindgen",
+            made.display()
+        )
+    })
 }
 
 /// The C shim, compiled for one strongSwan.
@@ -153,21 +169,58 @@ fn shim(root: &Path, out: &Path) {
     build.compile("fastswan_shim");
 }
 
-/// A strongSwan source to build for.
+/// A strongSwan to build for.
 struct Strongswan {
-    source: PathBuf,
+    /// Folders of libstrongswan's and of libcharon's headers.
+    include: Vec<PathBuf>,
     config: PathBuf,
     version: String,
 }
 
 impl Strongswan {
     fn find(out: &Path) -> Self {
-        let Some(source) = env::var_os("FASTSWAN_STRONGSWAN_SRC").map(PathBuf::from) else {
-            fail(
+        let set = |name| {
+            env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        let config = set("FASTSWAN_STRONGSWAN_CONFIG");
+        let found = match (
+            set("FASTSWAN_STRONGSWAN_SRC"),
+            set("FASTSWAN_STRONGSWAN_HEADERS"),
+        ) {
+            (Some(source), _) => Self::source(&source, config, out),
+            (None, Some(headers)) => Self::headers(headers, config),
+            (None, None) => fail(
                 "feature plugin needs FASTSWAN_STRONGSWAN_SRC=DIR, an unpacked source of the \
                  strongSwan that is to load the plugin (`apt-get source strongswan`)",
-            );
+            ),
         };
+        println!("cargo:rerun-if-changed={}", found.config.display());
+        for folder in &found.include {
+            println!("cargo:rerun-if-changed={}/kernel", folder.display());
+        }
+        let text = fs::read_to_string(&found.config).unwrap_or_else(|error| {
+            fail(&format!("cannot read {}: {error}", found.config.display()))
+        });
+        // What charon compares with is VERSION of its own config.h.
+        match defined_version(&text) {
+            Some(configured) if configured == found.version => {}
+            Some(configured) => fail(&format!(
+                "{} is of strongSwan {configured}, but the headers are of {}",
+                found.config.display(),
+                found.version
+            )),
+            None => fail(&format!(
+                "{} does not define VERSION",
+                found.config.display()
+            )),
+        }
+        found
+    }
+
+    /// An unpacked source, configured or not.
+    fn source(source: &Path, config: Option<PathBuf>, out: &Path) -> Self {
         let shown = source.display();
         for file in [
             "configure.ac",
@@ -186,45 +239,56 @@ impl Strongswan {
                 "{shown}/configure.ac does not name strongSwan's version"
             ));
         };
-        let given = env::var_os("FASTSWAN_STRONGSWAN_CONFIG").filter(|file| !file.is_empty());
-        let config = match given.map(PathBuf::from) {
+        println!("cargo:rerun-if-changed={shown}/configure.ac");
+        let config = match config {
             Some(config) => config,
             None if source.join("config.h").is_file() => source.join("config.h"),
             None => generated_config(out, &version),
         };
-        println!("cargo:rerun-if-changed={}", config.display());
-        println!("cargo:rerun-if-changed={shown}/configure.ac");
-        println!("cargo:rerun-if-changed={shown}/src/libcharon/kernel");
-        let text = fs::read_to_string(&config)
-            .unwrap_or_else(|error| fail(&format!("cannot read {}: {error}", config.display())));
-        // What charon compares with is VERSION of its own config.h.
-        match defined_version(&text) {
-            Some(configured) if configured == version => {}
-            Some(configured) => fail(&format!(
-                "{} is of strongSwan {configured}, but {shown} is {version}",
-                config.display()
-            )),
-            None => fail(&format!("{} does not define VERSION", config.display())),
-        }
         Self {
-            source,
+            include: vec![
+                source.join("src/libstrongswan"),
+                source.join("src/libcharon"),
+            ],
             config,
             version,
         }
     }
 
+    /// Both libraries' headers in one tree; their version is only in config.h.
+    fn headers(headers: PathBuf, config: Option<PathBuf>) -> Self {
+        for file in ["library.h", "daemon.h", "kernel/kernel_ipsec.h"] {
+            if !headers.join(file).is_file() {
+                fail(&format!(
+                    "FASTSWAN_STRONGSWAN_HEADERS={} has no {file}: it needs the headers of \
+                     libstrongswan and of libcharon in one tree",
+                    headers.display()
+                ));
+            }
+        }
+        let config = config.unwrap_or_else(|| headers.join("config.h"));
+        let text = fs::read_to_string(&config).unwrap_or_default();
+        let Some(version) = defined_version(&text) else {
+            fail(&format!(
+                "{} is not there or does not define VERSION",
+                config.display()
+            ));
+        };
+        Self {
+            version: version.to_owned(),
+            include: vec![headers],
+            config,
+        }
+    }
+
     fn compiler(&self, root: &Path) -> cc::Build {
         let mut build = cc::Build::new();
-        build
-            .std("gnu11")
-            .include(root.join("include"))
+        build.std("gnu11").include(root.join("include"));
+        for folder in &self.include {
             // Not our code: its warnings are not ours either.
-            .flag("-isystem")
-            .flag(self.source.join("src/libstrongswan"))
-            .flag("-isystem")
-            .flag(self.source.join("src/libcharon"))
-            .flag("-include")
-            .flag(&self.config);
+            build.flag("-isystem").flag(folder);
+        }
+        build.flag("-include").flag(&self.config);
         build
     }
 
@@ -257,7 +321,7 @@ impl Strongswan {
                 "the headers of strongSwan {} in {} do not compile or are of a version before \
                  6.0.0: {reason}",
                 self.version,
-                self.source.display()
+                self.include[0].display()
             ));
         }
         let holds = |(_, expression): &&(&str, &str)| compiles(expression).is_ok();
