@@ -3,10 +3,7 @@
 //!
 //! Owns these rules and nothing that runs the product. Called by main and test. A rule that fails names each file.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -19,8 +16,8 @@ use crate::{
 };
 
 const LICENCE: &str = "SPDX-License-Identifier: GPL-2.0-or-later";
-/// Made from a file that carries the line, in a form others compare byte for byte.
-const GENERATED: &[&str] = &["strongswan-plugin/kernel-fastswan.conf"];
+/// Names the files that cannot carry the line.
+const EXCEPTIONS: &str = "REUSE.toml";
 /// Where the product lives; the built-in virtual NIC is one device among many to it.
 const PRODUCT: &[&str] = &[
     "src/",
@@ -176,45 +173,60 @@ fn files(repo: &Repo) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Whether a file is one that carries a licence line: sources, build files, scripts, settings.
-fn is_source(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let extension = path.extension().unwrap_or_default().to_string_lossy();
-    matches!(
-        extension.as_ref(),
-        "rs" | "c"
-            | "h"
-            | "sh"
-            | "py"
-            | "toml"
-            | "ac"
-            | "am"
-            | "m4"
-            | "conf"
-            | "opt"
-            | "mk"
-            | "yml"
-            | "yaml"
-    ) || matches!(name.as_ref(), "Makefile" | "Kbuild" | "run" | ".gitignore")
+/// The paths of [`EXCEPTIONS`]; `**` stands for any folders.
+fn exceptions(text: &str) -> Vec<&str> {
+    text.lines()
+        .filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix("\","))
+        .collect()
 }
 
+fn is_exception(path: &str, exceptions: &[&str]) -> bool {
+    exceptions
+        .iter()
+        .any(|exception| match exception.split_once("**") {
+            None => path == *exception,
+            Some((above, below)) => path.starts_with(above) && path.ends_with(below),
+        })
+}
+
+/// Every file has the line at its top, or is one of the exceptions.
 fn licence(repo: &Repo) -> Result<()> {
-    let missing: Vec<String> = files(repo)?
-        .into_iter()
-        .filter(|path| is_source(path) && path.file_name().is_some_and(|name| name != ".gitignore"))
-        .filter(|path| {
-            !GENERATED
-                .iter()
-                .any(|generated| path == Path::new(generated))
-        })
-        .filter(|path| {
-            fs::read_to_string(repo.root.join(path))
-                .is_ok_and(|text| !text.lines().take(5).any(|line| line.contains(LICENCE)))
-        })
-        .map(|path| path.display().to_string())
-        .collect();
+    let list = fs::read_to_string(repo.root.join(EXCEPTIONS))
+        .with_context(|| format!("cannot read {EXCEPTIONS}"))?;
+    let exceptions = exceptions(&list);
+    let files = files(repo)?;
+    let mut missing = Vec::new();
+    for path in &files {
+        let name = path.to_string_lossy();
+        if is_exception(&name, &exceptions) {
+            continue;
+        }
+        // A file that git still lists may have been deleted.
+        let Ok(bytes) = fs::read(repo.root.join(path)) else {
+            continue;
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        if !text.lines().take(6).any(|line| line.contains(LICENCE)) {
+            missing.push(name.into_owned());
+        }
+    }
     if !missing.is_empty() {
-        bail!("no line '{LICENCE}' at the top of: {}", missing.join(", "));
+        bail!(
+            "no line '{LICENCE}' at the top of, and not in {EXCEPTIONS}: {}",
+            missing.join(", ")
+        );
+    }
+    let unused: Vec<&str> = exceptions
+        .iter()
+        .copied()
+        .filter(|one| {
+            !files
+                .iter()
+                .any(|path| is_exception(&path.to_string_lossy(), &[one]))
+        })
+        .collect();
+    if !unused.is_empty() {
+        bail!("{EXCEPTIONS} names no file with: {}", unused.join(", "));
     }
     Ok(())
 }
@@ -252,4 +264,23 @@ fn shell(repo: &Repo) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{exceptions, is_exception};
+
+    #[test]
+    fn an_exception_is_a_path_or_what_is_below_a_folder() {
+        let list = exceptions(
+            "path = [\n\t\"Cargo.lock\",\n\t\"tests/**/description.txt\",\n\t\"data/**\",\n]\n",
+        );
+        assert_eq!(list.len(), 3);
+        assert!(is_exception("Cargo.lock", &list));
+        assert!(is_exception("tests/lab/a/description.txt", &list));
+        assert!(is_exception("data/x.json", &list));
+        assert!(!is_exception("xtask/Cargo.lock", &list));
+        assert!(!is_exception("tests/lab/a/run.sh", &list));
+        assert!(!is_exception("src/data/x.json", &list));
+    }
 }
