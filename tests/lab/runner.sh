@@ -45,6 +45,8 @@ run_one() {
 	topology_down
 	dmesg | tail -n +$((dmesg_before + 1)) >"$OUT/dmesg.txt"
 	refute "the kernel reported no fault" 'WARNING:|BUG:|Oops|general protection|refcount_t|Call Trace|leaked|unregister_netdevice' cat "$OUT/dmesg.txt"
+	[ ! -d /share/packages ] ||
+		refute "AppArmor denied charon nothing" 'apparmor="DENIED".*charon' cat "$OUT/dmesg.txt"
 	local verdict=PASS
 	[ -z "$LIMIT" ] || verdict=LIMIT
 	[ "$FAILURES" = 0 ] || verdict=FAIL

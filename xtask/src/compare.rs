@@ -74,6 +74,7 @@ pub(crate) fn fill(
                 release,
                 verbose: false,
                 keep: false,
+                packages: None,
             };
             lab::run(repo, cache, &run)?;
         }

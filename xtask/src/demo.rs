@@ -30,6 +30,7 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, kernel: Series) -> Result<ExitCode
         release: Release::Trixie,
         verbose: false,
         keep: false,
+        packages: None,
     };
     let verdicts = lab::run(repo, cache, &run)?;
     let verdict = verdicts.first().context("the demo left no result")?;

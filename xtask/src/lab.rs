@@ -61,6 +61,8 @@ pub(crate) struct Run {
     pub(crate) verbose: bool,
     /// Keep the shared folder of the run.
     pub(crate) keep: bool,
+    /// Install the plugin from the packages in this folder, under AppArmor, instead of copying what was just built.
+    pub(crate) packages: Option<PathBuf>,
 }
 
 /// A scenario may take this long; one that hangs must not eat the time of the others.
@@ -129,6 +131,7 @@ pub(crate) fn script(repo: &Repo, cache: &Cache, script: &Script) -> Result<Exit
         guest: &lab.guest,
         share: &share,
         limit: Duration::from_secs(script.limit),
+        apparmor: false,
     };
     match vm::run(cache, &job, |line| println!("{line}"))? {
         vm::Outcome::Status(status) => {
@@ -195,7 +198,9 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, run: &Run) -> Result<Vec<Verdict>>
     let name = format!("{}-{}-{}", run.plugin, run.release.strongswan(), run.lane);
     let share = prepare(repo, &lab, kernel, &name, true)?;
     copy(&repo.root.join("tests/lab"), &share)?;
-    if run.plugin == Plugin::KernelFastswan {
+    if let Some(packages) = &run.packages {
+        copy(packages, &share)?;
+    } else if run.plugin == Plugin::KernelFastswan {
         let made = dist::for_lab(repo, cache, run.release.strongswan())?;
         let folder = share.join("plugin");
         fs::create_dir_all(&folder)
@@ -251,6 +256,7 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, run: &Run) -> Result<Vec<Verdict>>
             guest: &guest,
             share: &share,
             limit: SCENARIO_LIMIT.saturating_mul(count),
+            apparmor: run.packages.is_some(),
         };
         let ended = vm::run(cache, &job, |line| reader.line(line))?;
         verdicts.append(&mut reader.verdicts);

@@ -22,6 +22,7 @@ mod kernels;
 mod lab;
 mod lanes;
 mod objects;
+mod package;
 mod parity;
 mod results;
 mod roots;
@@ -80,6 +81,15 @@ enum Command {
         /// Build for this unpacked source tree instead.
         #[arg(long, value_name = "DIR")]
         strongswan_src: Option<PathBuf>,
+    },
+    /// Make the release: tarball and packages, each built, installed and tested in clean roots.
+    Package {
+        /// Only steps whose name contains this (those they need are run too).
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
+        /// Also the lab's main scenarios from the installed packages, with AppArmor enforced.
+        #[arg(long)]
+        lab: bool,
     },
     /// Check form, lints and rules of the sources.
     Check,
@@ -220,6 +230,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Command::Package { only, lab } => package::run(&repo, &cache, only.as_deref(), lab),
         Command::Check => {
             let failed = check::all(&repo, &cache)
                 .iter()
@@ -277,6 +288,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
                     release,
                     verbose: !quiet,
                     keep,
+                    packages: None,
                 },
             )?;
             let count = |how| {

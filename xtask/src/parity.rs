@@ -107,6 +107,7 @@ pub(crate) fn play(repo: &Repo, cache: &Cache, run: &Run) -> Result<Table> {
             guest: &guest,
             share: &share,
             limit: LIMIT,
+            apparmor: false,
         };
         match vm::run(cache, &job, |line| collected.line(line))? {
             vm::Outcome::Status(0) => break,

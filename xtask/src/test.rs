@@ -69,11 +69,11 @@ pub(crate) struct Selection {
 
 /// One line of the table.
 #[derive(Debug)]
-struct Row {
+pub(crate) struct Row {
     step: String,
     passed: usize,
     failed: usize,
-    skipped: usize,
+    pub(crate) skipped: usize,
     seconds: u64,
     /// Counted in the sum; a comparison with strongSwan's own plugin is shown but proves nothing about ours.
     counts: bool,
@@ -210,6 +210,7 @@ fn lab_jobs<'a>(
             release: group.release,
             verbose: false,
             keep: false,
+            packages: None,
         };
         jobs[lane].push((step, Box::new(move || scenarios(repo, cache, &run))));
     }
@@ -335,7 +336,7 @@ impl Selection {
 }
 
 impl Row {
-    fn new(step: &str) -> Self {
+    pub(crate) fn new(step: &str) -> Self {
         Self {
             step: step.to_owned(),
             passed: 0,
@@ -348,7 +349,7 @@ impl Row {
         }
     }
 
-    fn add(&mut self, name: &str, passed: bool) {
+    pub(crate) fn add(&mut self, name: &str, passed: bool) {
         if passed {
             self.passed += 1;
         } else {
@@ -359,7 +360,7 @@ impl Row {
 }
 
 /// Runs a step; one that cannot run at all is one failure.
-fn timed(step: &str, work: impl FnOnce() -> Result<Row>) -> Row {
+pub(crate) fn timed(step: &str, work: impl FnOnce() -> Result<Row>) -> Row {
     say::step(format_args!("test: {step}"));
     let began = say::elapsed();
     let mut row = work().unwrap_or_else(|error| {
@@ -501,6 +502,7 @@ fn raw_checks(repo: &Repo, cache: &Cache, series: Series) -> Result<Row> {
         guest: &set.guest,
         share: &share,
         limit: Duration::from_secs(900),
+        apparmor: false,
     };
     let mut row = Row::new("raw checks");
     let mut last: Vec<String> = Vec::new();
@@ -568,7 +570,7 @@ fn scenarios(repo: &Repo, cache: &Cache, run: &lab::Run) -> Result<Row> {
     Ok(row)
 }
 
-fn table(rows: &[Row]) -> ExitCode {
+pub(crate) fn table(rows: &[Row]) -> ExitCode {
     let width = rows
         .iter()
         .map(|row| row.step.chars().count())

@@ -26,6 +26,8 @@ use crate::{
 
 /// How long a machine may take from its start to the first line of its init.
 const BOOT_LIMIT: Duration = Duration::from_secs(90);
+/// Scenarios without packages know no profiles; the kernel's checks would only cost time.
+const APPARMOR_OFF: &str = "apparmor=0";
 /// How long the probe of KVM may take; a machine that works answers in two seconds.
 const PROBE_LIMIT: Duration = Duration::from_secs(15);
 
@@ -38,6 +40,8 @@ pub(crate) struct Job<'a> {
     pub(crate) share: &'a Path,
     /// The machine is stopped and the run failed after this long.
     pub(crate) limit: Duration,
+    /// The kernel's AppArmor is on; profiles are the script's business.
+    pub(crate) apparmor: bool,
 }
 
 /// How a run ended.
@@ -94,7 +98,16 @@ fn once(cache: &Cache, job: &Job<'_>, line: &mut impl FnMut(&str)) -> Result<Out
         crate::cache::remove(&job.share.join(stale))?;
     }
     let _files = share(job.share)?;
-    let mut qemu = machine(cache, job.kernel, job.guest, "")?;
+    let mut qemu = machine(
+        cache,
+        job.kernel,
+        job.guest,
+        if job.apparmor {
+            "apparmor=1"
+        } else {
+            APPARMOR_OFF
+        },
+    )?;
     attach_share(&mut qemu, job.share);
     qemu.arg("-serial")
         .arg(format!("file:{}", console.display()));
@@ -143,7 +156,12 @@ fn once(cache: &Cache, job: &Job<'_>, line: &mut impl FnMut(&str)) -> Result<Out
 /// A shell in the machine on this terminal; `share` as for `run`, the script is not run.
 pub(crate) fn shell(cache: &Cache, kernel: &Kernel, guest: &Guest, share_dir: &Path) -> Result<()> {
     let _files = share(share_dir)?;
-    let mut qemu = machine(cache, kernel, guest, "fastswan.shell")?;
+    let mut qemu = machine(
+        cache,
+        kernel,
+        guest,
+        &format!("{APPARMOR_OFF} fastswan.shell"),
+    )?;
     attach_share(&mut qemu, share_dir);
     qemu.args(["-serial", "mon:stdio"]);
     let text = crate::run::display(&qemu);
@@ -204,7 +222,7 @@ fn bare(kernel: &Kernel, initrd: &Path, accelerator: Accelerator, extra: &str) -
     };
     qemu.arg("-kernel").arg(kernel.vmlinuz()?).arg("-initrd").arg(initrd).arg("-append").arg(format!(
         "console=ttyS0 panic=-1 oops=panic quiet loglevel=5 mitigations=off nokaslr tsc=reliable no_timer_check \
-         random.trust_cpu=on net.ifnames=0 apparmor=0 {extra}"
+         random.trust_cpu=on net.ifnames=0 {extra}"
     ));
     Ok(qemu)
 }
@@ -301,7 +319,12 @@ fn accelerator(cache: &Cache, kernel: &Kernel, guest: &Guest) -> Result<Accelera
     say::step("vm: trying whether KVM boots a kernel here");
     let console = cache.log("kvm-probe");
     let initrd = initramfs::ensure(cache, kernel, &guest.busybox)?;
-    let mut qemu = bare(kernel, &initrd, Accelerator::Kvm, "fastswan.probe")?;
+    let mut qemu = bare(
+        kernel,
+        &initrd,
+        Accelerator::Kvm,
+        &format!("{APPARMOR_OFF} fastswan.probe"),
+    )?;
     qemu.arg("-serial")
         .arg(format!("file:{}", console.display()));
     let began = Instant::now();

@@ -22,12 +22,41 @@ no_ike_sa() { [ -z "$(sw "$1" --list-sas)" ]; }
 # Puts the plugin under test where charon looks for plugins, or takes it away.
 plugin_install() {
 	local conf=/etc/strongswan.d/charon/kernel-fastswan.conf
+	if [ -d /share/packages ]; then
+		packages_install && return
+		return 1
+	fi
 	rm -f "$PLUGINDIR/libstrongswan-kernel-fastswan.so" "$conf"
 	if [ "$PLUGIN" = kernel-fastswan ]; then
 		cp /share/plugin/libstrongswan-kernel-fastswan.so "$PLUGINDIR/" &&
 			cp /share/plugin/kernel-fastswan.conf "$conf"
 	fi
 }
+
+# Installs the packages as on a gateway and enforces the distribution's profile of charon. The folder is made by xtask
+# (package --lab): the packages, and the files of Debian's apparmor, which the guest does not have.
+packages_install() {
+	local conf=/etc/strongswan.d/charon/kernel-fastswan.conf profile=/etc/apparmor.d/usr.lib.ipsec.charon
+	dpkg -i /share/packages/debs/*.deb || return
+	grep -q '^    load = no$' "$conf" || { echo "the package loads the plugin by itself"; return 1; }
+	sed -i 's/^    load = no$/    load = 2/' "$conf"
+	cp -a /share/packages/apparmor/. / || return
+	mount -t securityfs securityfs /sys/kernel/security 2>/dev/null
+	# Files of this lab only: where its daemons have their settings and logs. Nothing here is for the plugin.
+	mkdir -p /etc/apparmor.d/local
+	cat >/etc/apparmor.d/local/usr.lib.ipsec.charon <<-RULES
+		/share/lab/** r,
+		/tmp/lab/** rw,
+		/tmp/cores/** rw,
+		/dev/console rw,
+		/share/output w,
+	RULES
+	apparmor_parser --replace --skip-cache "$profile" || return
+	grep '^/usr/lib/ipsec/charon (enforce)$' /sys/kernel/security/apparmor/profiles
+}
+
+# confined PID: the kernel holds this process to an enforced profile.
+confined() { grep -q ' (enforce)$' "/proc/$1/attr/current"; }
 
 # The file charon starts from: the distribution's settings, a log of our own, then the scenario's fragment, which wins.
 write_strongswan_conf() {
@@ -81,6 +110,7 @@ start() {
 	for host; do
 		if until_true 60 test -S "$RUN/$host/run/charon.vici" -a -s "$RUN/$host/run/charon.pid"; then
 			charon_pid "$host" >"$RUN/$host/pid"
+			[ ! -d /share/packages ] || check "charon on $host is confined" confined "$(charon_pid "$host")"
 		else
 			bad "charon on $host did not come up"
 			tail -n 30 "$RUN/$host/charon.log" "$RUN/$host/charon.out" 2>/dev/null | sed 's/^/       | /'
