@@ -30,6 +30,9 @@ pub(super) struct Question<'a> {
     pub(super) peer: Option<IpAddr>,
     /// Mark of the outer packets, 0 = none.
     pub(super) mark: u32,
+    /// Its reqid belongs to SAs with other selectors in some NIC: where it goes decides nothing for
+    /// them.
+    pub(super) apart: bool,
     /// Whether all that is known of the unit fits a device in a mode.
     pub(super) check: &'a dyn Fn(&Device, Mode) -> std::result::Result<(), Refusal>,
 }

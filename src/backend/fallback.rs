@@ -47,7 +47,7 @@ impl Core {
             question.name
         );
         // What somebody demanded in packet mode stays there, whoever shares its reqid.
-        if from.is_packet() && turn.view(|unit| unit.packet_is_demanded()) {
+        if from.is_packet() && !question.apart && turn.view(|unit| unit.packet_is_demanded()) {
             return Err(Error::Refused {
                 reason: format!(
                     "{}, and reqid {} is shared with a CHILD_SA that has hw_offload = packet",
@@ -78,7 +78,7 @@ impl Core {
         if from.is_packet()
             && let Some((used, _)) = live.iter().find(|(_, used)| *used)
         {
-            turn.change(|unit| (unit.next, unit.cause) = (Some(to), Some(cause)));
+            self.lead(turn, question, to, cause);
             return Err(self.must_be_rekeyed(used, &generation, newcomer, why));
         }
         // Crypto mode needs room in the NIC as well, and what the SA had is freed late: a try would
@@ -104,11 +104,16 @@ impl Core {
             self.give_up(member, &error);
             return Err(no_lower_mode(why));
         }
-        turn.change(|unit| {
-            (unit.next, unit.cause) = (Some(to), Some(cause));
-        });
+        self.lead(turn, question, to, cause);
         self.settle(turn)?;
         Ok(to)
+    }
+
+    /// Has the unit's next generations go there too.
+    fn lead(&self, turn: &UnitTurn<'_>, question: &Question<'_>, to: Placement, cause: Cause) {
+        if !question.apart {
+            turn.change(|unit| (unit.next, unit.cause) = (Some(to), Some(cause)));
+        }
     }
 
     /// Those of a generation that are at `from` and still in the kernel, and whether they may have

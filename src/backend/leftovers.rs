@@ -6,8 +6,11 @@
 //! charon uses the plugin.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 
+use crate::ledger;
 use crate::model::{Proto, SaKey};
+use crate::nic::{drop_neighbour, permanent_neighbour};
 use crate::xfrm::PolicyKey;
 
 use super::Core;
@@ -15,8 +18,10 @@ use super::Core;
 /// What was found.
 #[derive(Debug, Default)]
 pub(super) struct Leftovers {
-    sas: Vec<(SaKey, std::net::IpAddr)>,
+    sas: Vec<(SaKey, IpAddr)>,
     policies: Vec<PolicyKey>,
+    /// Device and address of neighbour entries.
+    neighbours: Vec<(u32, IpAddr)>,
 }
 
 impl Core {
@@ -26,19 +31,36 @@ impl Core {
         if lines.is_empty() {
             return left;
         }
-        let ours =
-            |(key, rest): crate::ledger::Entry| lines.contains(&crate::ledger::join(&key, &rest));
+        let ours = |(key, rest): ledger::Entry| lines.contains(&ledger::join(&key, &rest));
         let sas = self.kernel.dump_sas(&mut |state| {
-            if ours(crate::ledger::sa_state(&state)) {
+            if ours(ledger::sa_state(&state)) {
                 left.sas.push((state.id.key(), state.id.src.ip));
             }
         });
         let policies = self.kernel.dump_policies(&mut |state| {
-            if ours(crate::ledger::policy_state(&state)) {
+            if ours(ledger::policy_state(&state)) {
                 left.policies.push(state.key);
             }
         });
-        for error in [sas, policies].into_iter().filter_map(Result::err) {
+        let transport = self.kernel.transport().as_ref();
+        let written: HashSet<_> = lines
+            .iter()
+            .filter_map(|line| ledger::neighbour_of(line))
+            .collect();
+        let mut neighbours = Ok(());
+        for (ifindex, ip) in written {
+            match permanent_neighbour(transport, ifindex, ip) {
+                Ok(Some(address)) if ours(ledger::neighbour(ifindex, ip, address)) => {
+                    left.neighbours.push((ifindex, ip));
+                }
+                Ok(_) => {}
+                Err(error) => neighbours = Err(error),
+            }
+        }
+        for error in [sas, policies, neighbours]
+            .into_iter()
+            .filter_map(Result::err)
+        {
             log::error!("unable to look for what an earlier charon left behind: {error}");
         }
         left
@@ -69,10 +91,23 @@ impl Core {
                 );
             }
         }
+        for (ifindex, ip) in &left.neighbours {
+            if let Err(error) = drop_neighbour(self.kernel.transport().as_ref(), *ifindex, *ip) {
+                failed += 1;
+                log::error!(
+                    "unable to remove the neighbour entry for {ip} on {} of an earlier charon: {error}",
+                    self.device_name(*ifindex)
+                );
+            }
+        }
         log::warn!(
-            "an earlier charon left {} SAs and {} policies behind, removed them{}",
+            "an earlier charon left {} SAs and {} policies{} behind, removed them{}",
             left.sas.len(),
             left.policies.len(),
+            match left.neighbours.len() {
+                0 => String::new(),
+                count => format!(" and {count} neighbour entries"),
+            },
             match failed {
                 0 => String::new(),
                 failed => format!(" but for {failed}"),

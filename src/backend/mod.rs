@@ -10,9 +10,11 @@
 mod bypass;
 mod device;
 mod fallback;
+mod foreign;
 mod gate;
 mod honoured;
 mod leftovers;
+mod lingering;
 mod links;
 mod moves;
 mod paths;
@@ -23,6 +25,7 @@ mod recorded;
 mod recovery;
 mod routes;
 mod sa;
+mod sharing;
 mod shunts;
 mod statistics;
 mod takeover;
@@ -55,8 +58,10 @@ use crate::status::server::Server;
 use crate::xfrm::{Kernel, NetlinkTransport, PolicyKey, Timer, TimerFd, Transport, sockopt};
 
 use bypass::PortBypass;
+use foreign::Foreign;
 use gate::GateWatch;
 use honoured::Honoured;
+use lingering::{Cleaner, Lingering};
 use links::LinkWatch;
 use paths::{PathWatch, Paths};
 use patience::Patience;
@@ -108,6 +113,8 @@ pub(crate) struct Core {
     /// The reading of counters, as the ticker knows it.
     statistics: OnceLock<TaskId>,
     patience: Patience,
+    foreign: Foreign,
+    lingering: Lingering,
     takeover: Takeover,
     /// Offloaded PASS and DROP policies: few, and to be kept in front of others.
     shunts: Mutex<Vec<PolicyKey>>,
@@ -218,6 +225,8 @@ impl Backend {
             guard,
             statistics: OnceLock::new(),
             patience: Patience::default(),
+            foreign: Foreign::default(),
+            lingering: Lingering::default(),
             takeover: Takeover::default(),
             shunts: Mutex::default(),
         });
@@ -228,6 +237,7 @@ impl Backend {
         let (statistics, task) = Statistics::register(&core);
         let _ = core.statistics.set(task);
         let mover = Mover::register(&core);
+        let cleaner = Cleaner::register(&core);
         let watched: [(RawFd, Arc<dyn Readable>, &str); 4] = [
             (events.fd(), events.clone(), "XFRM event socket"),
             (core.links.fd(), link_watch.clone(), "link event socket"),
@@ -250,6 +260,7 @@ impl Backend {
             // From here on nothing protects what they protected: whoever closes a gate does it now.
             core.remove_leftovers(&lines, &leftovers);
         }
+        core.find_foreign();
         core.announce(version);
         Ok(Arc::new(Self {
             core,
@@ -260,7 +271,7 @@ impl Backend {
             _truth: truth,
             gate,
             server: Mutex::default(),
-            _tasks: vec![statistics, mover],
+            _tasks: vec![statistics, mover, cleaner],
             stopped: AtomicBool::new(false),
         }))
     }
@@ -289,6 +300,7 @@ impl Backend {
         self.core.ticker.stop();
         self.link_watch.stop();
         let (sas, policies) = (self.core.sad.len(), self.core.spd.len());
+        self.core.end_all_lingering();
         if sas + policies > 0 {
             log::warn!("charon left {sas} SAs and {policies} policies behind, removing them");
             self.core.remove_all_sas();

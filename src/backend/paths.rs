@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use crate::config::NextHopChange;
 use crate::host::Readable;
+use crate::ledger;
 use crate::model::{Direction, Placement};
 use crate::nic::{
     PathChange, PathEvents, Route, drop_neighbour, neighbour_exists, resolve_neighbour,
@@ -657,7 +658,15 @@ impl Core {
         if !ours && neighbour_exists(transport, ifindex, key.peer).map_err(|e| e.to_string())? {
             return Err("the peer has a neighbour entry that is not ours".to_owned());
         }
-        write_neighbour(transport, ifindex, key.peer, address).map_err(|error| error.to_string())
+        let entry = ledger::neighbour(ifindex, key.peer, address);
+        if let Some(ledger) = self.kernel.ledger() {
+            ledger.add(&entry);
+        }
+        let result = write_neighbour(transport, ifindex, key.peer, address);
+        if let Some(ledger) = self.kernel.ledger().filter(|_| result.is_err() && !ours) {
+            ledger.remove(&entry.0);
+        }
+        result.map_err(|error| error.to_string())
     }
 
     /// Removes a neighbour entry of ours, unless another way to the peer still needs it.
@@ -680,10 +689,16 @@ impl Core {
             Ok(()) => {}
             // Gone with its device, or removed by hand.
             Err(error) if matches!(error.errno, libc::ENOENT | libc::ENODEV | libc::ENXIO) => {}
-            Err(error) => log::warn!(
-                "unable to remove the neighbour entry for {peer} on {}: {error}",
-                self.device_name(ifindex)
-            ),
+            Err(error) => {
+                log::warn!(
+                    "unable to remove the neighbour entry for {peer} on {}: {error}",
+                    self.device_name(ifindex)
+                );
+                return;
+            }
+        }
+        if let Some(ledger) = self.kernel.ledger() {
+            ledger.remove(&ledger::neighbour_key(ifindex, peer));
         }
     }
 

@@ -27,6 +27,8 @@ const GIVEN_UP: Duration = Duration::from_secs(5);
 const FREEING: Duration = Duration::from_secs(1);
 /// A unit that was asked to move may take so long for its rekey.
 const REKEYING: Duration = Duration::from_secs(5);
+/// A call into a NIC that takes so long is not waited for by those who only want to know something.
+const SLOW: Duration = Duration::from_millis(100);
 /// The longest time between two tries to take units over.
 const LONGEST: Duration = Duration::from_secs(300);
 
@@ -46,12 +48,50 @@ struct Device {
 
 /// What devices did lately.
 #[derive(Debug, Default)]
-pub(super) struct Patience(Mutex<HashMap<u32, Device>>);
+pub(super) struct Patience {
+    devices: Mutex<HashMap<u32, Device>>,
+    /// When the calls that are under way began.
+    calls: Mutex<Vec<Duration>>,
+}
+
+/// A call into a NIC that is under way.
+struct Call<'a> {
+    calls: &'a Mutex<Vec<Duration>>,
+    begun: Duration,
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = calls.iter().position(|begun| *begun == self.begun) {
+            calls.swap_remove(at);
+        }
+    }
+}
 
 impl Patience {
     /// Something in packet mode was deleted from a device.
     pub(super) fn freed(&self, ifindex: u32, now: Duration) {
         self.lock().entry(ifindex).or_default().freed = Some(now);
+    }
+
+    fn call(&self, now: Duration) -> Call<'_> {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.push(now);
+        Call {
+            calls: &self.calls,
+            begun: now,
+        }
+    }
+
+    /// A NIC takes its time. The kernel does one thing at a time for a network namespace
+    /// (net/xfrm/xfrm_user.c: xfrm_netlink_rcv holds xfrm_cfg_mutex), so that whoever asks waits.
+    pub(super) fn is_slow(&self, now: Duration) -> bool {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slow = calls
+            .iter()
+            .filter(|begun| now.saturating_sub(**begun) >= SLOW);
+        slow.next().is_some()
     }
 
     /// A unit is about to move into a device: others wait for how that ends.
@@ -110,7 +150,7 @@ impl Patience {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u32, Device>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -121,6 +161,10 @@ impl Core {
         ifindex: u32,
         mut call: impl FnMut() -> Result<(), KernelError>,
     ) -> Result<(), KernelError> {
+        let mut call = || {
+            let _call = self.patience.call(self.ticker.now());
+            call()
+        };
         let mut result = call();
         for pause in PAUSES {
             let Err(error) = &result else {

@@ -42,6 +42,9 @@ impl Core {
         if let Some(placement) = bound {
             return self.join_at(turn, question, placement, newcomer);
         }
+        if question.apart {
+            return Ok(self.decide(question, Mode::Packet)?.placement);
+        }
         let Some(placement) = turn.view(|unit| unit.next) else {
             let place = self.decide(question, Mode::Packet)?;
             return self.adopt(turn, question, place);

@@ -81,6 +81,8 @@ impl Core {
         } else {
             (spec.dst, spec.src)
         };
+        let named = sa_name(&user);
+        let turn = self.units.turn(spec.sa.reqid);
         let question = Question {
             name: &spec.name,
             reqid: spec.sa.reqid,
@@ -88,11 +90,10 @@ impl Core {
             local: local.map(|addr| addr.ip),
             peer: peer.map(|addr| addr.ip),
             mark: 0,
+            apart: named.is_some_and(|sa| turn.view(|unit| unit.stands_apart(sa))),
             check: &check,
         };
-        let named = sa_name(&user);
         let newcomer = Newcomer::Policy(named);
-        let turn = self.units.turn(spec.sa.reqid);
         let mut placement = match self.place_policy(&turn, &question, &newcomer) {
             Ok(placement) => placement,
             Err(error) => self.place_away(&turn).ok_or(error)?,
@@ -258,7 +259,7 @@ impl Core {
         let released = match &result {
             Ok(()) => {
                 if let Some(name) = named.filter(|_| ipsec && turn.key().dir == Direction::Out) {
-                    self.units.point_at(reqid, name);
+                    self.units.point_at(reqid, name, self.ticker.now());
                 }
                 turn.entry.installed = Some(Installed {
                     offload,

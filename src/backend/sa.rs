@@ -4,6 +4,8 @@
 //! Owns the steps from charon's wish to an SA in the kernel and the NIC, and the line that says why
 //! one failed. Called by the methods in `mod.rs`.
 
+use std::time::Duration;
+
 use crate::error::{Error, KernelError, Result};
 use crate::model::algorithm;
 use crate::model::{
@@ -21,11 +23,15 @@ use super::Core;
 use super::device::Question;
 use super::fallback::Newcomer;
 use super::recovery;
+use super::sharing::Selectors;
 use super::statistics;
 use super::units::{Member, UnitTurn};
 
 /// Outbound SAs in a row that may be refused before charon is not asked for another rekey.
 const REFUSALS: u32 = 8;
+/// So long the kernel may take from finding a policy to finding the SA that it names, on a machine that
+/// has much else to do.
+const LOOKUP: Duration = Duration::from_millis(50);
 
 impl Core {
     pub(super) fn add_sa(&self, id: &SaId, spec: &SaSpec) -> Result<()> {
@@ -139,7 +145,18 @@ impl Core {
             let settings = (config.allow_no_replay, config.set_proto_port_transport_sa);
             facts_of(id, spec, &transforms, settings)
         };
+        let selectors = Selectors::of(spec);
+        let turn = self.units.turn(spec.reqid);
+        let taken = selectors.as_ref().map_or_else(Vec::new, |selectors| {
+            turn.view(|unit| unit.taken_by_others(selectors))
+        });
+        let foreign = self.foreign_devices(spec.reqid);
         let check = |device: &Device, mode| {
+            let facts = SaFacts {
+                reqid_taken: taken.contains(&device.ifindex),
+                reqid_foreign: foreign.contains(&device.ifindex),
+                ..facts.clone()
+            };
             check_sa(device, mode, &facts)?;
             check_policies_to_come(device, mode, spec)
         };
@@ -155,6 +172,7 @@ impl Core {
             local: Some(local),
             peer: Some(peer),
             mark: spec.set_mark.value,
+            apart: !taken.is_empty(),
             check: &check,
         };
         let newcomer = if spec.inbound {
@@ -162,7 +180,6 @@ impl Core {
         } else {
             Newcomer::Outbound(spec.name.clone())
         };
-        let turn = self.units.turn(spec.reqid);
         let mut placement = self.place(&turn, &question, &newcomer)?;
         // Each round is a mode lower than the one before.
         loop {
@@ -263,7 +280,8 @@ impl Core {
         }
         turn.change(|unit| {
             let (name, wanted) = (&spec.name, spec.offload);
-            unit.add_sa(Member::new(key, src, name, spec.inbound, wanted, placement));
+            let member = Member::new(key, src, name, spec.inbound, wanted, placement);
+            unit.add_sa(member.with_selectors(Selectors::of(spec)));
         });
     }
 
@@ -410,6 +428,16 @@ impl Core {
 
     pub(super) fn query_sa(&self, id: &SaId) -> Result<Usage> {
         let key = id.key();
+        // The NIC's own counters are no younger, and the kernel would have list-sas wait for the NIC.
+        if self.patience.is_slow(self.ticker.now())
+            && let Some(reading) = self.sad.reading(&key, self.seconds())
+        {
+            return Ok(Usage {
+                bytes: reading.bytes,
+                packets: reading.packets,
+                use_time: reading.used,
+            });
+        }
         let state = match self.kernel.get_sa(&key, id.src.ip) {
             Ok(state) => state,
             Err(error) if error.errno == libc::ESRCH => {
@@ -444,17 +472,26 @@ impl Core {
         {
             log::error!("unable to delete SAD entry with CPI {}: {error}", comp.spi);
         }
+        let record = self.sad.get(&key);
+        if let Some(record) = &record {
+            self.let_packets_pass(record);
+        }
         // Nobody moves it, or re-creates it in another mode, while its unit is ours.
-        let turn = self
-            .sad
-            .get(&key)
-            .map(|record| self.units.turn(record.reqid));
+        let turn = record.map(|record| self.units.turn(record.reqid));
         let in_hand = self.recovery.take_in_hand(&key);
-        let result = self.kernel.del_sa(&key, id.src.ip);
+        let lingers = turn.as_ref().is_some_and(|turn| self.lingers(turn, &key));
+        let result = if lingers {
+            Ok(())
+        } else {
+            self.kernel.del_sa(&key, id.src.ip)
+        };
         self.sad.remove(&key);
         drop(in_hand);
         if let Some(turn) = turn {
             let left = turn.change(|unit| unit.remove_sa((key.dst, key.spi)));
+            if turn.view(|unit| !unit.receives_in_nic()) {
+                self.end_lingering_of(turn.reqid());
+            }
             if let Some(Placement::Packet(ifindex)) = left.as_ref().map(|sa| sa.placement) {
                 self.patience.freed(ifindex, self.ticker.now());
             }
@@ -480,7 +517,20 @@ impl Core {
         }
     }
 
+    /// A packet that found the policy of before a rekey looks for the SA that it named: it is not
+    /// deleted under its hands (docs/units.md).
+    fn let_packets_pass(&self, record: &SaRecord) {
+        let name = (record.id.dst.ip, record.id.spi);
+        if let Some(left) = self.units.left(record.reqid, name) {
+            let passed = self.ticker.now().saturating_sub(left);
+            if let Some(rest) = LOOKUP.checked_sub(passed) {
+                self.ticker.pause(rest);
+            }
+        }
+    }
+
     pub(super) fn flush_sas(&self) -> Result<()> {
+        self.lingering.clear();
         // Forgotten first: who finds that the kernel has none any more must find that none is
         // wanted, and tell charon of no loss.
         let forgotten = self.sad.clear();
@@ -509,6 +559,7 @@ impl Core {
             // Each failure has its own line.
             let _ = self.del_sa(&record.id, 0);
         }
+        self.end_all_lingering();
     }
 }
 
@@ -632,6 +683,8 @@ fn facts_of(
         ipcomp: spec.ipcomp != 0,
         if_id: id.if_id,
         reqid: spec.reqid,
+        reqid_taken: false,
+        reqid_foreign: false,
         lifetime: fit_lifetime(spec.lifetime, spec.inbound, spec.esn),
         more: SaExtras {
             cross_family: spec

@@ -9,15 +9,18 @@
 //! no lock is held, and other units go on. A turn of a unit comes before the turn of a policy
 //! (`spd/`), never after it, and nobody holds two of either kind. docs/units.md tells the whole story.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use crate::model::{Direction, Offload, Placement, SaKey, Spi};
 use crate::offload::Cause;
 use crate::status::server::Events;
 use crate::status::vici::Writer;
 use crate::xfrm::PolicyKey;
+
+use super::sharing::{Receivers, Selectors};
 
 /// By what a policy names an SA: its destination and SPI.
 pub(crate) type SaName = (IpAddr, Spi);
@@ -41,6 +44,10 @@ pub(crate) struct Member {
     pub(crate) partner: Option<SaName>,
     /// An outbound policy named it: it may have sent packets, whatever its counters say.
     pub(crate) pointed_at: bool,
+    /// When a policy that might have named it was last changed to another SA.
+    left: Option<Duration>,
+    /// What it is for, unless its addresses were changed since.
+    selectors: Option<Arc<Selectors>>,
     /// The kernel removed it with its device.
     gone: bool,
 }
@@ -64,8 +71,17 @@ impl Member {
             placement,
             partner: None,
             pointed_at: false,
+            left: None,
+            selectors: None,
             gone: false,
         }
+    }
+
+    /// With what it is for.
+    #[must_use]
+    pub(crate) fn with_selectors(mut self, selectors: Option<Arc<Selectors>>) -> Self {
+        self.selectors = selectors;
+        self
     }
 
     fn sa_name(&self) -> SaName {
@@ -108,8 +124,8 @@ pub(crate) struct Unit {
     complete: bool,
     /// Outbound SAs in a row that were refused after that.
     refusals: u32,
-    /// Inbound SAs in packet mode that are there, per device.
-    inbound: BTreeMap<u32, usize>,
+    /// Inbound SAs in packet mode that are there.
+    receivers: Receivers,
 }
 
 impl Unit {
@@ -235,8 +251,8 @@ impl Unit {
     }
 
     /// The device that a policy belongs on. It follows the SA it names; a trap goes where the next
-    /// generation goes. An inbound one stays in the NIC as long as any inbound SA is there: without
-    /// it the kernel refuses what the NIC decrypted for local sockets (net/xfrm/xfrm_policy.c:
+    /// generation goes. An inbound one stays in the NIC as long as any inbound SA of its CHILD_SA is
+    /// there: without it the kernel refuses what the NIC decrypted for local sockets (net/xfrm/xfrm_policy.c:
     /// __xfrm_policy_check), while what software decrypted passes either way.
     pub(crate) fn policy_device(&self, dir: Direction, sa: Option<SaName>) -> Option<u32> {
         let named = sa.and_then(|name| self.sas.get(&name));
@@ -245,7 +261,10 @@ impl Unit {
             .filter(|placement| placement.is_packet())
             .and_then(Placement::device);
         match dir {
-            Direction::In => device.or_else(|| self.inbound.keys().next().copied()),
+            Direction::In => {
+                let selectors = named.and_then(|sa| sa.selectors.as_ref());
+                device.or_else(|| self.receivers.device(selectors))
+            }
             Direction::Out | Direction::Fwd => device,
         }
     }
@@ -270,20 +289,41 @@ impl Unit {
         if !member.inbound || member.gone {
             return;
         }
-        let count = self.inbound.entry(ifindex).or_default();
         if add {
-            *count += 1;
+            self.receivers.add(&member.selectors, ifindex);
         } else {
-            *count -= 1;
+            self.receivers.remove(&member.selectors, ifindex);
         }
-        if *count == 0 {
-            self.inbound.remove(&ifindex);
-        }
+    }
+
+    /// An inbound SA is in packet mode.
+    pub(crate) fn receives_in_nic(&self) -> bool {
+        self.receivers.device(None).is_some()
+    }
+
+    /// Whether another generation than that of an SA receives in packet mode.
+    pub(crate) fn another_receives(&self, name: SaName) -> bool {
+        let others = self.sas.iter().filter(|(other, _)| **other != name);
+        others
+            .map(|(_, sa)| sa)
+            .any(|sa| sa.inbound && !sa.gone && sa.placement.is_packet())
+    }
+
+    /// The devices where its reqid belongs to SAs with other selectors than these.
+    pub(crate) fn taken_by_others(&self, selectors: &Selectors) -> Vec<u32> {
+        self.receivers.of_others(selectors)
+    }
+
+    /// An SA stands beside those with other selectors that have the reqid in a NIC: where it goes
+    /// decides nothing for them.
+    pub(crate) fn stands_apart(&self, name: SaName) -> bool {
+        let selectors = self.sas.get(&name).and_then(|sa| sa.selectors.as_deref());
+        selectors.is_some_and(|selectors| !self.taken_by_others(selectors).is_empty())
     }
 
     /// The kernel flushed a device.
     pub(crate) fn device_flushed(&mut self, ifindex: u32) {
-        self.inbound.remove(&ifindex);
+        self.receivers.device_flushed(ifindex);
         for member in self.sas.values_mut() {
             if member.placement == Placement::Packet(ifindex) {
                 member.gone = true;
@@ -453,13 +493,22 @@ impl Units {
         self.lock().get(&reqid).map(|slot| look(&slot.unit))
     }
 
-    /// An outbound policy in the kernel names this SA.
-    pub(crate) fn point_at(&self, reqid: u32, sa: SaName) {
-        if let Some(slot) = self.lock().get_mut(&reqid)
-            && let Some(member) = slot.unit.sas.get_mut(&sa)
-        {
-            member.pointed_at = true;
+    /// An outbound policy in the kernel names this SA from `now` on.
+    pub(crate) fn point_at(&self, reqid: u32, sa: SaName, now: Duration) {
+        if let Some(slot) = self.lock().get_mut(&reqid) {
+            for (name, member) in &mut slot.unit.sas {
+                if *name == sa {
+                    member.pointed_at = true;
+                } else if member.pointed_at {
+                    member.left = Some(now);
+                }
+            }
         }
+    }
+
+    /// When an outbound SA of a unit was last left by a policy.
+    pub(crate) fn left(&self, reqid: u32, sa: SaName) -> Option<Duration> {
+        self.lock().get(&reqid)?.unit.sas.get(&sa)?.left
     }
 
     /// Changes a unit without a turn: only for what was done to the kernel as a whole, such as a
@@ -481,7 +530,7 @@ impl Units {
         let Some(mut member) = member else {
             return;
         };
-        (member.key, member.src) = (to.1, to.2);
+        (member.key, member.src, member.selectors) = (to.1, to.2, None);
         let mut slots = self.lock();
         let unit = &mut slots.entry(to.0).or_default().unit;
         unit.next.get_or_insert(member.placement);

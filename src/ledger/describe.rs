@@ -46,6 +46,28 @@ pub fn sa_state(state: &SaState) -> Entry {
     )
 }
 
+/// A permanent neighbour entry.
+pub fn neighbour(ifindex: u32, ip: IpAddr, address: [u8; 6]) -> Entry {
+    let mut text = "lladdr".to_owned();
+    for (number, octet) in address.iter().enumerate() {
+        let separator = if number == 0 { ' ' } else { ':' };
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{separator}{octet:02x}");
+    }
+    (neighbour_key(ifindex, ip), text)
+}
+
+/// The key of a neighbour entry.
+pub fn neighbour_key(ifindex: u32, ip: IpAddr) -> String {
+    format!("neigh {ifindex} {ip}")
+}
+
+/// Device and address of the neighbour entry that a line is about.
+pub fn neighbour_of(line: &str) -> Option<(u32, IpAddr)> {
+    let mut words = line.strip_prefix("neigh ")?.split(' ');
+    Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+}
+
 /// The key of a policy.
 pub fn policy_key(key: &PolicyKey) -> String {
     let selector = &key.selector;

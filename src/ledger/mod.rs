@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What we put into the kernel, in a file that survives a crash of charon.
 //!
-//! Owns that file: a line for each SA and policy, written before it is installed, and one that takes
+//! Owns that file: a line for each SA, policy and neighbour entry, written before it is installed, and one that takes
 //! it back after it was deleted. The next charon removes what the last one left, and only that: an
 //! object of the kernel that is described by a line, word for word. There is no key in it. Called by
 //! `backend/`. Must not wait for anything but a file on a tmpfs, and must not fail what it describes:
@@ -27,7 +27,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::xfrm::try_lock;
 
-pub use describe::{Entry, policy, policy_key, policy_state, reqid_of, sa, sa_key, sa_state};
+pub use describe::{
+    Entry, neighbour, neighbour_key, neighbour_of, policy, policy_key, policy_state, reqid_of, sa,
+    sa_key, sa_state,
+};
 
 /// Lines that are history before the file is written anew; at least so many, so that a small ledger
 /// is not rewritten all the time.

@@ -25,8 +25,8 @@ mod tests;
 
 pub use links::{Link, LinkChange, Links};
 pub use neighbour::{
-    drop_neighbour, neighbour_exists, neighbour_is_valid, resolve_neighbour, use_neighbour,
-    write_neighbour,
+    drop_neighbour, neighbour_exists, neighbour_is_valid, permanent_neighbour, resolve_neighbour,
+    use_neighbour, write_neighbour,
 };
 pub use route::{Route, lookup_route, lookup_route_from};
 pub use watch::{PathChange, PathEvents};

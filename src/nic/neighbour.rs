@@ -82,6 +82,26 @@ pub fn neighbour_exists(
     }
 }
 
+/// The address in a permanent entry, which somebody wrote; `None` if there is no such entry.
+pub fn permanent_neighbour(
+    transport: &dyn Transport,
+    ifindex: u32,
+    ip: IpAddr,
+) -> Result<Option<[u8; 6]>, KernelError> {
+    let request = message("RTM_GETNEIGH", libc::RTM_GETNEIGH, 0, ifindex, 0, ip);
+    match transport.get(Protocol::Route, &request) {
+        Ok(reply) => Ok(
+            match (u16_at(reply.payload(), NDMSG_STATE), decode(&reply)) {
+                (Some(libc::NUD_PERMANENT), Entry::Valid(address)) => address,
+                _ => None,
+            },
+        ),
+        // The device may be gone, too.
+        Err(error) if matches!(error.errno, libc::ENOENT | libc::ENODEV) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Uses an entry as a packet would, so that the kernel confirms it if it is old.
 pub fn use_neighbour(
     transport: &dyn Transport,

@@ -181,6 +181,15 @@ const REMEDIES: &[(&str, &str)] = &[
         "use a proposal with -esn, or accept replayed packets with allow_no_replay = yes",
     ),
     ("Cannot offload without reqid", "do not set reqid = 0"),
+    (
+        "belongs to an SA in the device that is not ours",
+        "set charon.reqid_base, or reqid of the CHILD_SA, to a number that others do not use, or end \
+         what installed the other SA (ip xfrm state)",
+    ),
+    (
+        "belongs to a CHILD_SA with other traffic selectors",
+        "give each of them a reqid of its own or none, or set hw_offload = auto or no for one",
+    ),
     ("Hard byte limit must be greater than soft one", LIMITS),
     ("Soft/hard byte limits can't be 0", LIMITS),
     ("Hard packet limit must be greater than soft one", LIMITS),

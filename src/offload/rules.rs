@@ -76,6 +76,10 @@ pub struct SaFacts {
     pub if_id: u32,
     /// reqid.
     pub reqid: u32,
+    /// On this device the reqid belongs to a CHILD_SA with other selectors.
+    pub reqid_taken: bool,
+    /// On this device the reqid is that of an SA of another daemon.
+    pub reqid_foreign: bool,
     /// Limits.
     pub lifetime: Lifetime,
     /// What few SAs have.

@@ -10,6 +10,8 @@ use crate::model::{Lifetime, Limit, SaId, SaKey};
 const GRACE: i64 = 2;
 /// Seconds between two lines about errors of one SA.
 const QUIET: i64 = 60;
+/// Seconds for which a reading may stand in for another one.
+const FRESH: i64 = 30;
 
 /// Counters as the kernel reports them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,17 @@ pub enum What {
     },
 }
 
+/// What was last read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Bytes.
+    pub bytes: u64,
+    /// Packets.
+    pub packets: u64,
+    /// Monotonic second when the packet counter was last seen to grow, 0 if never.
+    pub used: i64,
+}
+
 /// What is remembered of the counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Activity {
@@ -73,6 +86,8 @@ pub(super) struct Activity {
     integrity_failed: u32,
     replayed: u32,
     reported: Option<i64>,
+    /// Bytes at the last reading, and when that was.
+    read: Option<(u64, i64)>,
 }
 
 impl Activity {
@@ -104,10 +119,21 @@ impl Activity {
     /// Notes a reading; returns what follows from it.
     pub(super) fn sample(&mut self, sample: &Sample, now: i64) -> Vec<What> {
         self.observe(sample.packets, now);
+        self.read = Some((sample.bytes, now));
         self.limit(sample, now)
             .into_iter()
             .chain(self.errors(sample, now))
             .collect()
+    }
+
+    /// The last reading, unless it is too old.
+    pub(super) fn reading(&self, now: i64) -> Option<Reading> {
+        let (bytes, at) = self.read?;
+        (now - at <= FRESH).then_some(Reading {
+            bytes,
+            packets: self.packets,
+            used: self.since,
+        })
     }
 
     fn limit(&mut self, sample: &Sample, now: i64) -> Option<What> {
@@ -193,6 +219,20 @@ mod tests {
         assert_eq!(at(3, 120), 110, "no growth, no use");
         assert_eq!(at(4, 130), 130);
         assert_eq!(at(0, 140), 0, "another SA under this key");
+    }
+
+    #[test]
+    fn a_reading_stands_in_for_another_one_for_a_while() {
+        let mut activity = Activity::default();
+        assert_eq!(activity.reading(100), None, "nothing was read");
+        activity.sample(&sample(3), 100);
+        let reading = Reading {
+            bytes: 300,
+            packets: 3,
+            used: 100,
+        };
+        assert_eq!(activity.reading(130), Some(reading));
+        assert_eq!(activity.reading(131), None);
     }
 
     #[test]

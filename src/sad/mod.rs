@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::{Lifetime, Offload, Placement, SaId, SaKey};
 
-pub use activity::{Finding, Sample, What};
+pub use activity::{Finding, Reading, Sample, What};
 
 use activity::Activity;
 
@@ -174,6 +174,16 @@ impl Sad {
             }
         }
         findings
+    }
+
+    /// What was last read of an SA in packet mode, if that was not long before monotonic second `now`.
+    pub fn reading(&self, key: &SaKey, now: i64) -> Option<Reading> {
+        let table = self.lock();
+        let record = table
+            .records
+            .get(key)
+            .filter(|_| table.packet.contains(key));
+        record?.activity.reading(now)
     }
 
     /// The kernel reported that an SA reached a limit.

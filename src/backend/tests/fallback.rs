@@ -281,6 +281,41 @@ fn a_move_that_fails_leaves_one_mode() {
 }
 
 #[test]
+fn an_sa_that_cannot_be_moved_to_software_either_is_removed_and_charon_closes_its_child() {
+    // The restored SA of the move to software is refused, or it is put back and removed.
+    for refused in [&[2, 3, 5, 6][..], &[2, 3, 5]] {
+        let gateway = Gateway::new();
+        let child = Child::new(PACKET_PEER, Offload::Auto);
+        let inbound = child.sa_id(true);
+        gateway.backend.add_sa(&inbound, &child.sa(true)).unwrap();
+        let seen = Mutex::new(1);
+        gateway.kernel.set_rule(Some(Arc::new(move |request| {
+            let mut seen = seen.lock().unwrap();
+            if request.kind == XFRM_MSG_NEWSA {
+                *seen += 1;
+                if refused.contains(&*seen) {
+                    return Err(KernelError::new("", libc::EINVAL));
+                }
+            }
+            Ok(())
+        })));
+        let result = gateway
+            .backend
+            .add_sa(&child.sa_id(false), &child.sa(false));
+        gateway.kernel.set_rule(None);
+        assert!(result.is_err(), "the outbound one has no partner");
+        assert!(
+            gateway.kernel.sas().is_empty(),
+            "{:?}",
+            gateway.kernel.sas()
+        );
+        assert_eq!(gateway.host.take_expires(), [(inbound.spi, true)]);
+        gateway.delete_child(&child);
+        gateway.assert_empty();
+    }
+}
+
+#[test]
 fn units_without_packet_offload_do_not_join_one_that_has_it_nor_the_other_way_round() {
     for (first, second, fits) in [
         (Offload::Packet, Offload::No, false),

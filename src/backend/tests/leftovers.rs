@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::paths::{FAR_PEER, GATEWAY, NEW, OLD, ip};
 use super::*;
 
 /// The ledger's folder, removed at the end.
@@ -162,5 +163,51 @@ fn a_flush_leaves_nothing_in_the_kernel_and_nothing_written_down() {
     gateway.backend.flush_sas().unwrap();
     gateway.backend.flush_policies().unwrap();
     gateway.assert_empty();
+    assert!(gateway.backend.core.kernel.ledger().unwrap().is_empty());
+}
+
+#[test]
+fn a_neighbour_entry_of_a_crashed_charon_goes_unless_somebody_wrote_another_one() {
+    for by_hand in [false, true] {
+        let run = Run::new(if by_hand { "neigh-hand" } else { "neigh" });
+        let machine = Gateway::new();
+        machine.route_far_peer(GATEWAY);
+        machine.kernel.put_neighbour(P0, ip(GATEWAY), OLD);
+        let first = run.start(&machine);
+        first
+            .add_child(&Child::new(FAR_PEER, Offload::Packet))
+            .unwrap();
+        machine.kernel.put_neighbour(P0, ip(GATEWAY), NEW);
+        first.host.pump();
+        let entry = || machine.kernel.neighbour(P0, ip(FAR_PEER));
+        assert_eq!(entry(), Some((NEW, libc::NUD_PERMANENT)));
+        crash(&run, first);
+        if by_hand {
+            machine.kernel.put_neighbour(P0, ip(FAR_PEER), OLD);
+        }
+        let next = run.start(&machine);
+        assert_eq!(entry().is_some(), by_hand);
+        assert!(next.kernel.sas().is_empty(), "{:?}", next.kernel.sas());
+        next.backend.shutdown();
+        assert!(!run.file().exists());
+    }
+}
+
+#[test]
+fn a_neighbour_entry_that_was_taken_back_is_crossed_out() {
+    let run = Run::new("neigh-end");
+    let machine = Gateway::new();
+    machine.route_far_peer(GATEWAY);
+    machine.kernel.put_neighbour(P0, ip(GATEWAY), OLD);
+    let gateway = run.start(&machine);
+    let child = Child::new(FAR_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    machine.kernel.put_neighbour(P0, ip(GATEWAY), NEW);
+    gateway.host.pump();
+    gateway.delete_child(&child);
+    assert_eq!(gateway.backend.core.kernel.ledger().unwrap().len(), 1);
+    for _ in 0..40 {
+        gateway.advance(Duration::from_secs(1));
+    }
     assert!(gateway.backend.core.kernel.ledger().unwrap().is_empty());
 }

@@ -15,6 +15,7 @@ mod paths;
 mod policies;
 mod routes;
 mod sas;
+mod sharing;
 mod statistics;
 mod takeover;
 

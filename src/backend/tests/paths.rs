@@ -6,12 +6,12 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// A peer behind a gateway on p0, without an entry in the neighbour table.
-const FAR_PEER: &str = "198.18.0.2";
-const GATEWAY: &str = "192.0.2.254";
-const OLD: [u8; 6] = [2, 0, 0, 0, 0, 0x10];
-const NEW: [u8; 6] = [2, 0, 0, 0, 0, 0x11];
+pub(super) const FAR_PEER: &str = "198.18.0.2";
+pub(super) const GATEWAY: &str = "192.0.2.254";
+pub(super) const OLD: [u8; 6] = [2, 0, 0, 0, 0, 0x10];
+pub(super) const NEW: [u8; 6] = [2, 0, 0, 0, 0, 0x11];
 
-fn ip(text: &str) -> IpAddr {
+pub(super) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
@@ -25,7 +25,7 @@ impl Gateway {
         gateway
     }
 
-    fn route_far_peer(&self, hop: &str) {
+    pub(super) fn route_far_peer(&self, hop: &str) {
         let net = Prefix::new(ip("198.18.0.0"), 24);
         self.kernel
             .put_route(FakeRoute::new(net, P0, Some(ip(hop))));

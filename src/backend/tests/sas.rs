@@ -318,3 +318,89 @@ fn what_charon_leaves_is_removed_at_the_end() {
     assert!(gateway.host.watched.lock().unwrap().is_empty());
     gateway.backend.shutdown();
 }
+
+#[test]
+fn an_outbound_sa_outlives_the_policy_that_named_it_by_as_long_as_a_lookup_takes() {
+    let gateway = Gateway::new();
+    let old = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&old).unwrap();
+    let new = Child {
+        spi: 0x2000,
+        ..old.clone()
+    };
+    gateway.add_child(&new).unwrap();
+    let now = || gateway.backend.core.ticker.now();
+    let begun = now();
+    gateway.backend.del_sa(&old.sa_id(true), 0).unwrap();
+    assert_eq!(now(), begun, "an inbound one is named by none");
+    gateway.timer.advance(Duration::from_millis(20));
+    gateway.backend.del_sa(&old.sa_id(false), 0).unwrap();
+    assert_eq!(now() - begun, Duration::from_millis(50));
+    gateway.delete_child(&old);
+    gateway.delete_child(&new);
+    assert_eq!(
+        now() - begun,
+        Duration::from_millis(50),
+        "no policy left it"
+    );
+    gateway.assert_empty();
+    // Some time after the rekey nobody waits.
+    gateway.add_child(&old).unwrap();
+    gateway.add_child(&new).unwrap();
+    gateway.timer.advance(Duration::from_secs(1));
+    let begun = now();
+    gateway.delete_child(&old);
+    assert_eq!(now(), begun);
+}
+
+#[test]
+fn an_inbound_sa_stays_for_a_peer_that_still_sends_with_it() {
+    let gateway = Gateway::new();
+    let old = Child::new(PACKET_PEER, Offload::Packet);
+    let new = Child {
+        spi: 0x2000,
+        ..old.clone()
+    };
+    let there = |child: &Child| {
+        let key = child.sa_id(true).key();
+        gateway.kernel.sas().iter().any(|sa| sa.id.key() == key)
+    };
+    gateway.add_child(&old).unwrap();
+    gateway.add_child(&new).unwrap();
+    gateway
+        .kernel
+        .set_counters(&old.sa_id(true).key(), 100, 1, None);
+    // The whole generation at once, as after a reauthentication.
+    gateway.delete_child(&old);
+    assert!(there(&old));
+    assert_eq!(gateway.kernel.sas().len(), 3, "the outbound one is gone");
+    gateway.advance(Duration::from_secs(1));
+    assert!(there(&old));
+    gateway.advance(Duration::from_secs(1));
+    assert!(!there(&old));
+    assert!(gateway.host.take_expires().is_empty(), "nobody missed it");
+    gateway.delete_child(&new);
+    gateway.assert_empty();
+    // With the last one of the unit it goes at once, and so does one whose outbound SA went before.
+    for rekeyed in [false, true] {
+        gateway.add_child(&old).unwrap();
+        gateway.add_child(&new).unwrap();
+        gateway
+            .kernel
+            .set_counters(&old.sa_id(true).key(), 100, 1, None);
+        if rekeyed {
+            gateway.backend.del_sa(&old.sa_id(false), 0).unwrap();
+        }
+        gateway.delete_child(&old);
+        assert_eq!(there(&old), !rekeyed);
+        gateway.delete_child(&new);
+        gateway.assert_empty();
+    }
+    // One that received nothing is of no use.
+    gateway.add_child(&old).unwrap();
+    gateway.add_child(&new).unwrap();
+    gateway.delete_child(&old);
+    assert!(!there(&old));
+    gateway.delete_child(&new);
+    gateway.assert_empty();
+}

@@ -41,6 +41,49 @@ fn the_last_use_is_found_though_charon_asks_seldom() {
 }
 
 #[test]
+fn who_asks_for_counters_does_not_wait_for_a_slow_nic() {
+    let gateway = Gateway::new();
+    let first = Child::number(PACKET_PEER, Offload::Packet, 4);
+    gateway.add_child(&first).unwrap();
+    let id = first.sa_id(true);
+    gateway.kernel.set_counters(&id.key(), 1000, 10, None);
+    gateway.advance(SECOND);
+    let (backend, timer) = (Arc::clone(&gateway.backend), gateway.timer.clone());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let answers = Arc::clone(&asked);
+    gateway.kernel.set_rule(Some(Arc::new(move |request| {
+        if request.kind == XFRM_MSG_NEWSA {
+            for pause in [10, 2000] {
+                timer.advance(Duration::from_millis(pause));
+                answers
+                    .lock()
+                    .unwrap()
+                    .push(backend.query_sa(&id, 0).unwrap());
+            }
+        }
+        Ok(())
+    })));
+    let second = Child::number(PACKET_PEER, Offload::Packet, 5);
+    gateway.kernel.clear_requests();
+    gateway
+        .backend
+        .add_sa(&second.sa_id(true), &second.sa(true))
+        .unwrap();
+    gateway.kernel.set_rule(None);
+    let answers = std::mem::take(&mut *asked.lock().unwrap());
+    let counters: Vec<_> = answers
+        .iter()
+        .map(|usage| (usage.bytes, usage.packets))
+        .collect();
+    assert_eq!(counters, [(1000, 10); 2]);
+    assert_ne!(answers[1].use_time, 0);
+    // The kernel is asked while the NIC is quick, and again when it has answered.
+    assert_eq!(reads(&gateway), 1);
+    gateway.backend.query_sa(&id, 0).unwrap();
+    assert_eq!(reads(&gateway), 2);
+}
+
+#[test]
 fn nothing_is_read_while_no_sa_is_in_packet_mode() {
     let gateway = Gateway::with_settings(&[("plugins.kernel-fastswan.truth_interval", 0)]);
     let software = Child::number(PACKET_PEER, Offload::No, 4);

@@ -63,6 +63,25 @@ pub const SA_RULES: &[SaRule] = &[
             "Cannot offload without reqid",
         )
     }),
+    // The policy tells the device a reqid, and no SPI.
+    rule("reqid-shared", Of::Interface, |mode, sa| {
+        (mode == Mode::Packet && sa.reqid_taken).then(|| {
+            format!(
+                "reqid {} belongs to a CHILD_SA with other traffic selectors, and the device finds \
+                 the SA by reqid alone",
+                sa.reqid
+            )
+        })
+    }),
+    rule("reqid-foreign", Of::Interface, |mode, sa| {
+        (mode == Mode::Packet && sa.reqid_foreign).then(|| {
+            format!(
+                "reqid {} belongs to an SA in the device that is not ours, and the device finds the \
+                 SA by reqid alone",
+                sa.reqid
+            )
+        })
+    }),
     // xfrm_policy.c: xfrm_bundle_create looks the outer address up with the inner family.
     rule("family", Of::Interface, |mode, sa| {
         when(

@@ -40,6 +40,8 @@ fn sa() -> SaFacts {
         ipcomp: false,
         if_id: 0,
         reqid: 1,
+        reqid_taken: false,
+        reqid_foreign: false,
         lifetime: Lifetime::default(),
         more: SaExtras::default(),
     }
@@ -198,6 +200,18 @@ fn every_rule_of_sas() {
             Mode::Packet,
             |s| s.reqid = 0,
             "Cannot offload without reqid",
+        ),
+        (
+            "reqid-foreign",
+            Mode::Packet,
+            |s| (s.reqid, s.reqid_foreign) = (77, true),
+            "reqid 77 belongs to an SA in the device that is not ours",
+        ),
+        (
+            "reqid-shared",
+            Mode::Packet,
+            |s| (s.reqid, s.reqid_taken) = (77, true),
+            "reqid 77 belongs to a CHILD_SA with other traffic selectors",
         ),
         (
             "family",
@@ -447,6 +461,14 @@ fn what_is_close_to_a_rule_passes() {
     let mut outbound = sa();
     (outbound.inbound, outbound.if_id, outbound.replay_window) = (false, 7, 0);
     assert_eq!(check_sa(&mlx5(), Mode::Packet, &outbound), Ok(()));
+}
+
+#[test]
+fn a_reqid_is_shared_where_the_kernel_chooses_the_sa() {
+    let mut facts = sa();
+    (facts.reqid_taken, facts.reqid_foreign) = (true, true);
+    assert_ne!(reason(check_sa(&other(), Mode::Packet, &facts)), "");
+    assert_eq!(check_sa(&other(), Mode::Crypto, &facts), Ok(()));
 }
 
 #[test]

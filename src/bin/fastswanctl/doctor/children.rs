@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use fastswan::model::{
     Direction, Lifetime, Limit, Mode as IpsecMode, PolicyKind, PortMatch, Prefix, Proto, Selector,
 };
-use fastswan::offload::fixes::KernelFixes;
+use fastswan::offload::fixes::{KernelFixes, SUBNETS};
 use fastswan::offload::{
     Device, Mode, PolicyExtras, PolicyFacts, Refusal, SaExtras, SaFacts, check_policy, check_sa,
     fit_lifetime,
@@ -97,7 +97,7 @@ fn judge(facts: &Facts, fixes: &KernelFixes, child: &Child, from: &str, report: 
     }
 }
 
-fn mlx5(lacks: Vec<&'static str>) -> Device {
+fn mlx5() -> Device {
     Device {
         ifindex: 1,
         name: "port".to_owned(),
@@ -105,7 +105,7 @@ fn mlx5(lacks: Vec<&'static str>) -> Device {
         kind: None,
         esp_offload: true,
         driver: Some(super::nic::MLX5.to_owned()),
-        lacks,
+        lacks: Vec::new(),
     }
 }
 
@@ -121,9 +121,7 @@ fn refusals(facts: &Facts, fixes: &KernelFixes, child: &Child, mode: Mode) -> Ve
     if matches!(child.mode.as_deref(), Some("pass" | "drop")) {
         return found;
     }
-    // What the plugin itself goes by: src/backend/device.rs.
-    let lacks: Vec<&str> = fixes.missing().map(|fix| fix.id).collect();
-    let device = mlx5(lacks.clone());
+    let device = mlx5();
     for proposal in proposals(child) {
         for inbound in [true, false] {
             note(check_sa(
@@ -154,6 +152,7 @@ fn refusals(facts: &Facts, fixes: &KernelFixes, child: &Child, mode: Mode) -> Ve
                         more: PolicyExtras::default(),
                     },
                 ));
+                note(prefixes(fixes, &selector));
             }
         }
     }
@@ -173,16 +172,31 @@ fn refusals(facts: &Facts, fixes: &KernelFixes, child: &Child, mode: Mode) -> Ve
                 kind: device.kind.clone(),
                 esp_offload: device.esp_offload,
                 driver: device.driver.clone(),
-                lacks: if device.driver.as_deref() == Some(super::nic::MLX5) {
-                    lacks.clone()
-                } else {
-                    Vec::new()
-                },
+                lacks: Vec::new(),
             };
             note(fastswan::offload::check_device(&device, mode));
         }
     }
     found
+}
+
+/// Without its fix the driver matches the network address of a prefix and nothing else.
+fn prefixes(fixes: &KernelFixes, selector: &Selector) -> Result<(), Refusal> {
+    if fixes.has(SUBNETS) {
+        return Ok(());
+    }
+    for prefix in [selector.src, selector.dst] {
+        let single = prefix.len() == if prefix.first().is_ipv4() { 32 } else { 128 };
+        if !single && !prefix.is_empty() {
+            return Err(Refusal {
+                remedy: "use Linux 6.15 or later, or declare the fix with kernel_fixes = subnets",
+                ..Refusal::new(format!(
+                    "this kernel's mlx5 matches {prefix} by its first address only"
+                ))
+            });
+        }
+    }
+    Ok(())
 }
 
 /// What a proposal comes to: whether it is AES-GCM with a 16 byte ICV, and its key size.
@@ -268,6 +282,8 @@ fn sa_facts(child: &Child, proposal: &Proposal, inbound: bool) -> SaFacts {
         ipcomp: child.ipcomp.unwrap_or(false),
         if_id: u32::from(child.if_id_in.unwrap_or(false)),
         reqid: 1,
+        reqid_taken: false,
+        reqid_foreign: false,
         // As the plugin does before it asks.
         lifetime: fit_lifetime(
             Lifetime {
