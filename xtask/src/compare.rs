@@ -255,6 +255,7 @@ mod tests {
                 needs: None,
                 kernel: None,
                 plugin: only,
+                only_full: false,
                 shows: "A trap works.".to_owned(),
                 seconds: 5,
             },

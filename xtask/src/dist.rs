@@ -135,10 +135,7 @@ fn build(repo: &Repo, source: &Source) -> Result<PathBuf> {
         &repo.root.join("strongswan-plugin").join(CONF),
         &out.join(CONF),
     )?;
-    crate::cache::write_whole(
-        &out.join("kernel-fastswan.5"),
-        settings_page(repo)?.into_bytes(),
-    )?;
+    page(repo, &out)?;
     symbols(&library)?;
     Ok(out)
 }
@@ -163,14 +160,15 @@ pub(crate) fn ctl(repo: &Repo) -> Result<PathBuf> {
 }
 
 /// The manual page of the settings.
-pub(crate) fn settings_page(repo: &Repo) -> Result<String> {
+fn page(repo: &Repo, out: &Path) -> Result<()> {
     let plugin = repo.root.join("strongswan-plugin");
-    output(
+    let text = output(
         command("awk")
             .arg("-f")
             .arg(plugin.join("opt2man.awk"))
             .arg(plugin.join("kernel-fastswan.opt")),
-    )
+    )?;
+    crate::cache::write_whole(&out.join("kernel-fastswan.5"), text.into_bytes())
 }
 
 /// Copies under a temporary name first, so that an interrupted run leaves no half of a plugin.

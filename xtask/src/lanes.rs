@@ -76,6 +76,7 @@ mod tests {
                 needs: None,
                 kernel: None,
                 plugin: None,
+                only_full: false,
                 shows: "x".to_owned(),
                 seconds: *seconds,
             })

@@ -52,6 +52,8 @@ pub(crate) struct Scenario {
     pub(crate) kernel: Option<Series>,
     /// The only plugin it makes sense with.
     pub(crate) plugin: Option<Plugin>,
+    /// Too long for every run: `cargo xtask test --full` runs it (`tier: full`), and the short one names it.
+    pub(crate) only_full: bool,
     /// What is shown, in one sentence.
     pub(crate) shows: String,
     /// How long it takes on the machine the project is developed on.
@@ -80,6 +82,7 @@ impl Scenario {
             needs: None,
             kernel: None,
             plugin: None,
+            only_full: false,
             shows: String::new(),
             seconds,
         };
@@ -98,6 +101,8 @@ impl Scenario {
                     scenario.needs = Some(Version::parse(value).with_context(wrong)?);
                 }
                 "kernel" => scenario.kernel = Some(value_of(value).with_context(wrong)?),
+                "tier" if value == "full" => scenario.only_full = true,
+                "tier" => bail!(wrong()),
                 "plugin" => scenario.plugin = Some(value_of(value).with_context(wrong)?),
                 _ => {}
             }
@@ -339,10 +344,11 @@ mod tests {
 
     #[test]
     fn a_description_says_where_it_belongs() {
-        let text = "   alice [10.1.0.10]----moon\nset: parity\nneeds: 6.0.2\nkernel: 7.3\n\n\
+        let text = "   alice [10.1.0.10]----moon\nset: parity\nneeds: 6.0.2\nkernel: 7.3\ntier: full\n\n\
                     SAs of one CPU each. The first\npacket uses the fallback.\n";
         let scenario = Scenario::parse("per-cpu", text, 9).expect("it is well formed");
         assert_eq!(scenario.set, "parity");
+        assert!(scenario.only_full);
         assert_eq!(scenario.needs, Version::parse("6.0.2"));
         assert_eq!(scenario.shows, "SAs of one CPU each.");
         assert_eq!(scenario.release(), Release::Sid);
@@ -356,13 +362,14 @@ mod tests {
         let scenario =
             Scenario::parse("plain", "   a [1]--b\n\nOne line: with a colon\n", 1).expect("fine");
         assert_eq!(scenario.set, "base");
+        assert!(!scenario.only_full);
         assert_eq!(scenario.release(), Release::Trixie);
         assert_eq!(scenario.shows, "One line: with a colon");
     }
 
     #[test]
     fn a_wrong_word_is_refused() {
-        for wrong in ["needs: six", "plugin: other", "kernel: 5.4"] {
+        for wrong in ["needs: six", "plugin: other", "kernel: 5.4", "tier: some"] {
             let text = format!("   a--b\n{wrong}\n\nText.\n");
             let error = Scenario::parse("x", &text, 1).expect_err("it is wrong");
             assert!(error.to_string().contains(wrong), "{error}");

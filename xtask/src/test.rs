@@ -27,7 +27,8 @@ use crate::{
     results::Ended,
     roots::Release,
     run::{display, tail},
-    say, scenarios,
+    say,
+    scenarios::{self, Scenario},
     setup::{self, Repo},
     vm,
 };
@@ -52,6 +53,9 @@ const SMOKE: &[&str] = &[
 const RAW_CHECKS: u64 = 200;
 /// Seconds of the differential test in one place.
 const DIFFERENCES: u64 = 180;
+
+/// The row of scenarios that only the long run holds (`tier: full` of their descriptions).
+const FULL_ONLY: &str = "lab, with --full only";
 
 /// The set whose comparison `--lab` prints.
 const PARITY: &str = "parity";
@@ -99,8 +103,6 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, selection: &Selection) -> Result<E
                     "--workspace",
                     "--lib",
                     "--bins",
-                    "--test",
-                    "ctl",
                     "--features",
                     "fastswan/ctl",
                 ],
@@ -130,6 +132,17 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, selection: &Selection) -> Result<E
             "not run, since not yet seen to pass with both plugins: {}",
             candidates.join(" ")
         );
+    }
+    let mut long = Row::new(FULL_ONLY);
+    long.limits = scenarios::select(repo, &[], None)?
+        .into_iter()
+        .filter(|scenario| scenario.set != scenarios::CANDIDATE && selection.wants(&scenario.name))
+        .filter(|scenario| selection.leaves_to_full(scenario))
+        .map(|scenario| format!("{}: {}", scenario.name, scenario.shows))
+        .collect();
+    long.skipped = long.limits.len();
+    if long.skipped > 0 {
+        rows.push(long);
     }
     let compared = Mutex::new(Vec::new());
     let [first, second] = lab_jobs(repo, cache, selection, &compared)?;
@@ -224,6 +237,7 @@ fn groups(repo: &Repo, selection: &Selection) -> Result<Vec<Group>> {
         .into_iter()
         .filter(|scenario| scenario.set != scenarios::CANDIDATE)
         .filter(|scenario| selection.wants(&scenario.name))
+        .filter(|scenario| !selection.leaves_to_full(scenario))
         .collect();
     let mut groups = Vec::new();
     let mut add = |kernel, plugin, release, all: bool, names: Option<&[&str]>| {
@@ -330,6 +344,11 @@ fn differences(
 type Job<'a> = (String, Box<dyn FnOnce() -> Result<Row> + Send + 'a>);
 
 impl Selection {
+    /// Whether a scenario is left to the long run: one that is asked for by name is not.
+    fn leaves_to_full(&self, scenario: &Scenario) -> bool {
+        scenario.only_full && !self.full && self.only.as_deref() != Some(scenario.name.as_str())
+    }
+
     fn wants(&self, name: &str) -> bool {
         self.only.as_deref().is_none_or(|only| name.contains(only))
     }
@@ -600,7 +619,12 @@ pub(crate) fn table(rows: &[Row]) -> ExitCode {
         }
     }
     for row in rows.iter().filter(|row| !row.limits.is_empty()) {
-        println!("skipped in {}, the kernel's refusal checked:", row.step);
+        let why = if row.step == FULL_ONLY {
+            "too long for every run"
+        } else {
+            "the kernel's refusal checked"
+        };
+        println!("skipped in {}, {why}:", row.step);
         for limit in &row.limits {
             println!("  {limit}");
         }

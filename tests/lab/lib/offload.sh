@@ -60,13 +60,15 @@ stream_start() {
 	STREAM_PORT=$((${STREAM_PORT:-6000} + 1))
 	port=$STREAM_PORT
 	rm -f "$RUN/stream.stop"
+	python3 "$LAB/lib/drops.py" alice moon sun bob </dev/null >"$RUN/drops.json"
 	on "$to" python3 "$LAB/lib/stream.py" receive "$address" "$port" >"$OUT/stream-$name.txt" 2>&1 &
 	eval "STREAM_$name=$!"
 	until_true 10 grep -q ready "$OUT/stream-$name.txt" || bad "the stream's receiver does not start"
 	on "$from" python3 "$LAB/lib/stream.py" send "$address" "$port" "$rate" "$RUN/stream.stop" >>"$OUT/stream-$name.txt" 2>&1 &
 }
 
-# stream_end TEXT NAME...: ends all streams; no packet may be lost or come twice.
+# stream_end TEXT NAME...: ends all streams; no packet may be lost or come twice. If one was, what the kernel and the
+# NICs dropped since the last stream began is printed.
 stream_end() {
 	local text=$1 name pid line
 	shift
@@ -77,7 +79,13 @@ stream_end() {
 		line=$(grep received= "$OUT/stream-$name.txt")
 		case $line in
 		*" lost=0 twice=0 "*) ok "$text, $name: none of $(field "$line" sent) packets lost at $(field "$line" rate) a second" ;;
-		*) bad "$text, $name: ${line:-$(tail -n 1 "$OUT/stream-$name.txt")}" ;;
+		*)
+			bad "$text, $name: ${line:-$(tail -n 1 "$OUT/stream-$name.txt")}"
+			{
+				grep -E 'refused=|missing [0-9]' "$OUT/stream-$name.txt"
+				python3 "$LAB/lib/drops.py" alice moon sun bob <"$RUN/drops.json"
+			} | sed 's/^/       | /'
+			;;
 		esac
 	done
 }

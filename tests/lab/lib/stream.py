@@ -23,16 +23,21 @@ def family(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
+def clock(when):
+    return time.strftime("%T", time.localtime(when)) + f"{when % 1:.3f}"[1:]
+
+
 def receive(address, port):
     end = socket.socket(family(address), socket.SOCK_DGRAM)
     end.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
     end.bind((address, port))
     end.settimeout(60)
     print("ready", flush=True)
-    seen, twice, got = bytearray(), 0, 0
+    seen, twice, got, came = bytearray(), 0, 0, {}
     first = None
     while True:
         data, peer = end.recvfrom(64)
+        now = time.time()
         number, total, micros = struct.unpack("!III", data)
         if number == END:
             break
@@ -44,27 +49,34 @@ def receive(address, port):
             twice += 1
         else:
             seen[number] = 1
+            came[number] = now
             got += 1
     end.sendto(data, peer)
     missing = [number for number in range(total) if number >= len(seen) or not seen[number]]
     print(f"received={got} lost={len(missing)} twice={twice} sent={total} rate={total * 1000000 // max(micros, 1)} "
           f"missing={missing[:12]}", flush=True)
+    for number in missing[:3]:
+        # On the clock of charon's log: what was going on then.
+        near = [f"{other} at {clock(came[other])}" for other in (number - 1, number + 1) if other in came]
+        print(f"missing {number}: {', '.join(near)}", flush=True)
 
 
 def send(address, port, rate, stop):
     end = socket.socket(family(address), socket.SOCK_DGRAM)
     end.connect((address, port))
-    start, number = time.monotonic(), 0
+    start, number, refused = time.monotonic(), 0, []
     while number % 64 or not os.path.exists(stop):
         try:
             end.send(struct.pack("!III", number, 0, 0))
-        except OSError:
-            pass  # counted as sent: the receiver will miss it
+        except OSError as error:
+            refused.append((number, error.errno))  # counted as sent: the receiver will miss it
         number += 1
         ahead = start + number / rate - time.monotonic()
         if ahead > 0.002:
             time.sleep(ahead)
     micros = int((time.monotonic() - start) * 1000000)
+    if refused:
+        print(f"refused={len(refused)} by the sender's own kernel: {refused[:12]}", flush=True)
     end.settimeout(0.5)
     time.sleep(0.5)  # what is under way arrives first
     for _ in range(20):

@@ -6,7 +6,7 @@ Owns what swanctl is too slow for in the lab, since each of its runs loads libra
 compare, and rekeys by the hundred. Called by lib/offload.sh. It must not judge: it prints, and ends with 1 when what was
 asked for did not come about in time.
 
-    vici.py list SOCKET                          one CHILD_SA per line
+    vici.py list SOCKET [noblock]                one CHILD_SA per line; not those of an IKE_SA that is being worked on
     vici.py command SOCKET NAME [KEY=VALUE...]   any command without an answer in lists
     vici.py rekeys CHILD COUNT SOCKET SOCKET     rekeys a CHILD_SA that often, by turns
     vici.py collide CHILD COUNT SOCKET SOCKET    both rekey it at the same moment
@@ -93,11 +93,11 @@ class Vici:
         self.ask(name, **values)
         return self.answer()
 
-    def events(self, event, command):
+    def events(self, event, command, **values):
         """What a command streams before it answers."""
         self.send(3, event)
         self.packet()
-        self.ask(command)
+        self.ask(command, **values)
         found = []
         while True:
             kind, data = self.packet()
@@ -109,10 +109,10 @@ class Vici:
         self.packet()
         return found
 
-    def children(self):
+    def children(self, **values):
         """All CHILD_SAs, each with the name of its IKE_SA."""
         found = []
-        for event in self.events("list-sa", "list-sas"):
+        for event in self.events("list-sa", "list-sas", **values):
             for ike, section in event.items():
                 for child in section.get("child-sas", {}).values():
                     child["ike"] = ike
@@ -208,7 +208,7 @@ def initiate_all(path, workers):
 def main():
     what, *rest = sys.argv[1:]
     if what == "list":
-        for child in Vici(rest[0]).children():
+        for child in Vici(rest[0]).children(**({"noblock": "yes"} if rest[1:] == ["noblock"] else {})):
             print(child["name"], child["state"], child.get("spi-in", "-"), child.get("spi-out", "-"),
                   *(f"{key}={child[key]}" for key in ("reqid", "packets-in", "packets-out", "use-in", "use-out")
                     if key in child))

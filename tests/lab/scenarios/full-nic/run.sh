@@ -2,18 +2,19 @@
 topology vnic
 start moon sun
 initiate moon net
-nic_set moon max_sas 2
+initiate moon third
+nic_set moon max_sas 4
 log_mark moon
 refused_line moon second 'table is full|No space left' 'hw_offload = auto'
 reaches alice 10.2.0.10
 agree "after the refusal"
 initiate moon second-auto
-same "moon: it is in a lower mode as a whole" "2 2" "$(states moon packet) $(($(states moon crypto) + $(states moon software)))"
+same "moon: it is in a lower mode as a whole" "4 2" "$(states moon packet) $(($(states moon crypto) + $(states moon software)))"
 reaches alice 10.2.1.10
 reaches alice 10.2.0.10
 log_mark moon
-nic_set moon max_sas 0
-check "it is taken over to the NIC when there is room" until_true 60 test_packet_states 4
+check "moon ends the third, which makes room" sw moon --terminate --child third
+check "it is taken over to the NIC when there is room" until_true 30 test_packet_states 4
 reaches alice 10.2.1.10
 agree "after the take-over"
 not_added_twice moon
