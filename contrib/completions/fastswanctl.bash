@@ -22,6 +22,9 @@ _fastswanctl() {
             fastswanctl,doctor)
                 cmd="fastswanctl__subcmd__doctor"
                 ;;
+            fastswanctl,guard)
+                cmd="fastswanctl__subcmd__guard"
+                ;;
             fastswanctl,help)
                 cmd="fastswanctl__subcmd__help"
                 ;;
@@ -40,11 +43,32 @@ _fastswanctl() {
             fastswanctl,watch)
                 cmd="fastswanctl__subcmd__watch"
                 ;;
+            fastswanctl__subcmd__guard,help)
+                cmd="fastswanctl__subcmd__guard__subcmd__help"
+                ;;
+            fastswanctl__subcmd__guard,list)
+                cmd="fastswanctl__subcmd__guard__subcmd__list"
+                ;;
+            fastswanctl__subcmd__guard,open)
+                cmd="fastswanctl__subcmd__guard__subcmd__open"
+                ;;
+            fastswanctl__subcmd__guard__subcmd__help,help)
+                cmd="fastswanctl__subcmd__guard__subcmd__help__subcmd__help"
+                ;;
+            fastswanctl__subcmd__guard__subcmd__help,list)
+                cmd="fastswanctl__subcmd__guard__subcmd__help__subcmd__list"
+                ;;
+            fastswanctl__subcmd__guard__subcmd__help,open)
+                cmd="fastswanctl__subcmd__guard__subcmd__help__subcmd__open"
+                ;;
             fastswanctl__subcmd__help,completions)
                 cmd="fastswanctl__subcmd__help__subcmd__completions"
                 ;;
             fastswanctl__subcmd__help,doctor)
                 cmd="fastswanctl__subcmd__help__subcmd__doctor"
+                ;;
+            fastswanctl__subcmd__help,guard)
+                cmd="fastswanctl__subcmd__help__subcmd__guard"
                 ;;
             fastswanctl__subcmd__help,help)
                 cmd="fastswanctl__subcmd__help__subcmd__help"
@@ -64,6 +88,12 @@ _fastswanctl() {
             fastswanctl__subcmd__help,watch)
                 cmd="fastswanctl__subcmd__help__subcmd__watch"
                 ;;
+            fastswanctl__subcmd__help__subcmd__guard,list)
+                cmd="fastswanctl__subcmd__help__subcmd__guard__subcmd__list"
+                ;;
+            fastswanctl__subcmd__help__subcmd__guard,open)
+                cmd="fastswanctl__subcmd__help__subcmd__guard__subcmd__open"
+                ;;
             *)
                 ;;
         esac
@@ -71,7 +101,7 @@ _fastswanctl() {
 
     case "${cmd}" in
         fastswanctl)
-            opts="-h -V --color --vici --socket --help --version doctor status watch metrics version completions man help"
+            opts="-h -V --color --vici --socket --help --version doctor status guard watch metrics version completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -168,8 +198,142 @@ _fastswanctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        fastswanctl__subcmd__guard)
+            opts="-h --color --vici --socket --help list open help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --vici)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        fastswanctl__subcmd__guard__subcmd__help)
+            opts="list open help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        fastswanctl__subcmd__guard__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        fastswanctl__subcmd__guard__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        fastswanctl__subcmd__guard__subcmd__help__subcmd__open)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        fastswanctl__subcmd__guard__subcmd__list)
+            opts="-h --json --color --vici --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --vici)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        fastswanctl__subcmd__guard__subcmd__open)
+            opts="-h --all --json --color --vici --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --vici)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         fastswanctl__subcmd__help)
-            opts="doctor status watch metrics version completions man help"
+            opts="doctor status guard watch metrics version completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -199,6 +363,48 @@ _fastswanctl() {
         fastswanctl__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        fastswanctl__subcmd__help__subcmd__guard)
+            opts="list open"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        fastswanctl__subcmd__help__subcmd__guard__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        fastswanctl__subcmd__help__subcmd__guard__subcmd__open)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -359,7 +565,7 @@ _fastswanctl() {
             return 0
             ;;
         fastswanctl__subcmd__status)
-            opts="-h --json --child --device --peer --from --color --vici --socket --help"
+            opts="-h --json --child --device --peer --interval --from --color --vici --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -374,6 +580,10 @@ _fastswanctl() {
                     return 0
                     ;;
                 --peer)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --interval)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -427,13 +637,17 @@ _fastswanctl() {
             return 0
             ;;
         fastswanctl__subcmd__watch)
-            opts="-h --interval --color --vici --socket --help"
+            opts="-h --interval --from --color --vici --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -9,6 +9,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::guard::GateState;
 use crate::host::ConfiguredChild;
 use crate::model::Placement;
 use crate::status::server::{Answer, Server, Source};
@@ -20,7 +21,7 @@ use super::units::UnitView;
 /// The event that tells of a unit.
 pub(super) const UNIT_EVENT: &str = "unit";
 /// Events of the streams.
-const STREAMS: [&str; 3] = ["list-unit", "list-device", "list-child"];
+const STREAMS: [&str; 4] = ["list-unit", "list-device", "list-child", "list-gate"];
 /// More children than a machine can have are somebody's mistake.
 const CHILDREN_MAX: usize = 200_000;
 
@@ -83,6 +84,13 @@ impl Source for Told {
                 let children = self.children();
                 Answer::Stream("list-child", Box::new(children.into_iter().map(child)))
             }
+            "guard" => {
+                let gates = self.core.guard.gates();
+                Answer::Stream(
+                    "list-gate",
+                    Box::new(gates.into_iter().map(|state| gate(&state))),
+                )
+            }
             _ => return None,
         })
     }
@@ -99,10 +107,11 @@ impl Told {
             .value("plugin", "kernel-fastswan")
             .value("version", env!("CARGO_PKG_VERSION"))
             .value("strongswan", &self.strongswan)
+            .value("kernel-fixes", &self.core.config().kernel_fixes)
             // Commands to come may change something; all of these only tell.
             .list(
                 "read-only",
-                ["version", "status", "units", "devices", "children"],
+                ["version", "status", "units", "devices", "children", "guard"],
             );
         message
     }
@@ -175,6 +184,21 @@ fn unit(view: &UnitView) -> Writer {
                 });
             }
         });
+    message
+}
+
+fn gate(state: &GateState) -> Writer {
+    let mut message = Writer::new();
+    message
+        .value("local", state.pair.local)
+        .value("remote", state.pair.remote)
+        .value("protocol", state.pair.proto)
+        .list("holders", &state.holders)
+        .value("last-holder", &state.last_holder);
+    // Without, it stays closed until it is released or opened.
+    if let Some(left) = state.left {
+        message.value("opens-in", left.as_secs());
+    }
     message
 }
 

@@ -348,6 +348,16 @@ impl Declared {
     }
 }
 
+impl fmt::Display for Declared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::All => f.write_str("all"),
+            Self::Some(ids) => f.write_str(&ids.join(",")),
+        }
+    }
+}
+
 /// What a kernel has: its release and what was declared about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelFixes {
@@ -441,5 +451,8 @@ mod tests {
         assert!(fixes.has(SUBNETS) && fixes.has(PMTU) && !fixes.has(ROUTED_PEERS));
         assert_eq!(Declared::parse(" auto "), (Declared::Auto, Vec::new()));
         assert_eq!(Declared::parse("auto all").0, Declared::All);
+        for text in ["auto", "all", "subnets,pmtu"] {
+            assert_eq!(Declared::parse(text).0.to_string(), text);
+        }
     }
 }

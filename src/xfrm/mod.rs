@@ -11,7 +11,7 @@
 //! * `abilities`: what this kernel can do
 //! * `sa/`, `policy/`: the messages of the SAD and the SPD
 //! * [`event`]: what the kernel reports by itself
-//! * [`sockopt`], `clock`, `timer`, [`consts`]: small things
+//! * [`sockopt`], `clock`, `timer`, `driverstats`, [`consts`]: small things
 //!
 //! SA messages carry keys. They are written into and read from buffers of our own that are wiped;
 //! `netlink-packet-xfrm` encodes what has no key, and checks the rest in the tests.
@@ -20,6 +20,7 @@ mod abilities;
 mod ack;
 mod clock;
 pub mod consts;
+mod driverstats;
 pub mod event;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
@@ -46,6 +47,7 @@ pub use consts::{
     XFRMNLGRP_ACQUIRE, XFRMNLGRP_EXPIRE, XFRMNLGRP_MAPPING, XFRMNLGRP_MIGRATE, XFRMNLGRP_POLICY,
     XFRMNLGRP_SA,
 };
+pub use driverstats::driver_stats;
 pub use event::{Event, decode_event};
 pub use filelock::try_lock;
 pub use netlink::{NetlinkSettings, NetlinkTransport};

@@ -44,12 +44,13 @@ pub(crate) fn all(repo: &Repo, cache: &Cache) -> Vec<Checked> {
         // The two checks that need it fail below and say so again.
         println!("{error:#}");
     }
-    let checks: [(&str, &dyn Fn() -> Result<()>); 5] = [
+    let checks: [(&str, &dyn Fn() -> Result<()>); 6] = [
         ("rustfmt", &|| format(repo)),
         ("clippy", &|| clippy(repo, cache)),
         ("licence lines", &|| licence(repo)),
         ("product knows no test device", &|| independence(repo)),
         ("shell syntax", &|| shell(repo)),
+        ("manual pages", &|| pages(repo, cache)),
     ];
     checks
         .into_iter()
@@ -90,6 +91,8 @@ fn clippy(repo: &Repo, cache: &Cache) -> Result<()> {
                 "ctl",
                 "--bin",
                 "fastswanctl",
+                "--test",
+                "ctl",
             ],
         ),
     ];
@@ -104,6 +107,25 @@ fn clippy(repo: &Repo, cache: &Cache) -> Result<()> {
             ),
             &repo.target.join(format!("check/{name}.log")),
         )?;
+    }
+    Ok(())
+}
+
+/// Both manual pages, as groff reads them with all its warnings.
+fn pages(repo: &Repo, cache: &Cache) -> Result<()> {
+    host::ensure(cache, &[host::Part::Build])?;
+    let made = repo.target.join("check/kernel-fastswan.5");
+    crate::cache::write_whole(&made, dist::settings_page(repo)?.into_bytes())?;
+    for page in [repo.root.join("contrib/fastswanctl.8"), made] {
+        let out = command("groff")
+            .args(["-man", "-Tutf8", "-ww", "-z"])
+            .arg(&page)
+            .output()
+            .context("cannot run groff")?;
+        let said = String::from_utf8_lossy(&out.stderr);
+        if !out.status.success() || !said.is_empty() {
+            bail!("{}: {}", page.display(), said.trim());
+        }
     }
     Ok(())
 }

@@ -135,7 +135,10 @@ fn build(repo: &Repo, source: &Source) -> Result<PathBuf> {
         &repo.root.join("strongswan-plugin").join(CONF),
         &out.join(CONF),
     )?;
-    page(repo, &out)?;
+    crate::cache::write_whole(
+        &out.join("kernel-fastswan.5"),
+        settings_page(repo)?.into_bytes(),
+    )?;
     symbols(&library)?;
     Ok(out)
 }
@@ -160,15 +163,14 @@ pub(crate) fn ctl(repo: &Repo) -> Result<PathBuf> {
 }
 
 /// The manual page of the settings.
-fn page(repo: &Repo, out: &Path) -> Result<()> {
+pub(crate) fn settings_page(repo: &Repo) -> Result<String> {
     let plugin = repo.root.join("strongswan-plugin");
-    let text = output(
+    output(
         command("awk")
             .arg("-f")
             .arg(plugin.join("opt2man.awk"))
             .arg(plugin.join("kernel-fastswan.opt")),
-    )?;
-    crate::cache::write_whole(&out.join("kernel-fastswan.5"), text.into_bytes())
+    )
 }
 
 /// Copies under a temporary name first, so that an interrupted run leaves no half of a plugin.

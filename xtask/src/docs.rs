@@ -148,6 +148,28 @@ pub(crate) fn write(
     })
 }
 
+/// Has fastswanctl's own tests write what they compare it with.
+pub(crate) fn screens(repo: &Repo) -> Result<ExitCode> {
+    let status = crate::dist::cargo(repo)
+        .args([
+            "test",
+            "--package",
+            "fastswan",
+            "--features",
+            "ctl",
+            "--bin",
+            "fastswanctl",
+        ])
+        .env("FASTSWAN_UPDATE", "1")
+        .status()
+        .context("cannot run cargo")?;
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
 /// One result for each page that was written: whether it is of the code of the working commit.
 pub(crate) fn fresh(repo: &Repo) -> Vec<(String, Result<()>)> {
     PAGES

@@ -96,6 +96,11 @@ const BUILD: &[Need] = &[
         package: "libtool",
         found: &["/usr/bin/libtoolize"],
     },
+    // Reads the manual pages.
+    Need {
+        package: "groff-base",
+        found: &["/usr/bin/groff"],
+    },
 ];
 
 /// Which part of the machine a command needs.

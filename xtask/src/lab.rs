@@ -214,6 +214,14 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, run: &Run) -> Result<Vec<Verdict>>
         fs::create_dir_all(&folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
         copy(&dist::ctl(repo)?, &folder)?;
+        // strongSwan's own client in Python, as its users have it.
+        let client = "src/libcharon/plugins/vici/python/vici";
+        let sources = setup::strongswan(cache)?;
+        let source = sources
+            .iter()
+            .find(|source| source.version == run.release.strongswan())
+            .context("the source of this strongSwan is not there")?;
+        copy(&source.dir.join(client), &folder)?;
     }
     let results = results(repo, run.kernel, run.plugin, run.release);
     let mut verdicts: Vec<Verdict> = Vec::new();

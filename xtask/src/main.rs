@@ -116,6 +116,9 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         only: Option<String>,
     },
+    /// Write what tests compare fastswanctl with: the README's pictures, manual page, completions, texts of modelled
+    /// machines. To be read before it is committed.
+    Screens,
     /// Work with the lab's virtual machine.
     #[command(subcommand)]
     Lab(LabCommand),
@@ -254,6 +257,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             },
             recorded.as_deref(),
         ),
+        Command::Screens => docs::screens(&repo),
         Command::Docs { names, only } => docs::write(&repo, &cache, &names, only.as_deref()),
         Command::Lab(LabCommand::Run {
             names,

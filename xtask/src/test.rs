@@ -103,6 +103,8 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, selection: &Selection) -> Result<E
                     "--workspace",
                     "--lib",
                     "--bins",
+                    "--test",
+                    "ctl",
                     "--features",
                     "fastswan/ctl",
                 ],

@@ -4,6 +4,7 @@
 //! Owns names, options and their help, from which manual page and completions are made. Called by
 //! `main`. Must not do anything.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -70,19 +71,28 @@ impl Paths {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Checks whether this machine can do packet offload, and says what to do if not
+    /// Checks whether this machine can do packet offload, and says what to do if not; changes nothing
+    /// but with --live
     Doctor(Doctor),
-    /// Shows each CHILD_SA with what kernel and NIC really hold of it
+    /// Shows each CHILD_SA with what kernel and NIC really hold of it; changes nothing
     Status(Status),
-    /// Shows the same, live; keys sort and filter
+    /// Lists and opens the gates against traffic in clear
+    Guard {
+        #[command(subcommand)]
+        command: Guard,
+    },
+    /// Shows status, live; keys sort and filter; changes nothing
     Watch {
         /// Seconds between two looks
         #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = clap::value_parser!(u64).range(1..=3600))]
         interval: u64,
+        /// Shows a recorded machine instead of this one
+        #[arg(long, value_name = "DIR")]
+        from: Option<PathBuf>,
     },
-    /// Writes counters in the text format of Prometheus
+    /// Writes counters in the text format of Prometheus; changes nothing
     Metrics(Metrics),
-    /// Shows the versions of this command, the plugin, strongSwan and the kernel
+    /// Shows the versions of this command, the plugin, strongSwan and the kernel; changes nothing
     Version {
         /// As JSON
         #[arg(long)]
@@ -126,7 +136,7 @@ pub(crate) struct Status {
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Only CHILD_SAs of this name, in detail
+    /// Only CHILD_SAs of this name, in detail; CONNECTION/CHILD and CONNECTION/CHILD#ID are names, too
     #[arg(long, value_name = "NAME")]
     pub(crate) child: Option<String>,
     /// Only what is on this device
@@ -134,10 +144,45 @@ pub(crate) struct Status {
     pub(crate) device: Option<String>,
     /// Only CHILD_SAs with this peer
     #[arg(long, value_name = "IP")]
-    pub(crate) peer: Option<String>,
+    pub(crate) peer: Option<IpAddr>,
+    /// Seconds between the two looks that rates are made of; 0 for one look without rates. NICs
+    /// count about once a second, so that a longer time is more exact
+    #[arg(long, value_name = "SECONDS", default_value = "1", conflicts_with = "from", value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub(crate) interval: u64,
     /// Shows a recorded machine instead of this one
     #[arg(long, value_name = "DIR")]
     pub(crate) from: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Guard {
+    /// Lists the gates that are closed, and who holds them; changes nothing
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Opens gates, so that their traffic may leave and enter in clear: CHANGES THE STATE of the
+    /// kernel. Works without charon; while it runs, it closes again at once what a CHILD_SA or trap
+    /// holds
+    Open(GuardOpen),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GuardOpen {
+    /// The gate as list shows it, such as "10.1.0.0/16 === 10.2.0.0/16"
+    #[arg(
+        value_name = "SELECTOR",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
+    pub(crate) selector: Option<String>,
+    /// All gates
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -70,8 +70,17 @@ pub(crate) struct Facts {
     pub(crate) devices: Answer<Vec<Device>>,
     /// /proc/net/xfrm_stat.
     pub(crate) xfrm_stat: Answer<BTreeMap<String, u64>>,
+    /// Lines of the kernel's log that are about IPsec offload, or about a fault of the kernel.
+    pub(crate) kernel_log: Answer<Vec<String>>,
+    /// charon's process; `None` inside if it does not run.
+    pub(crate) process: Answer<Option<Process>>,
+    /// Gates that are closed.
+    pub(crate) gates: Answer<Vec<Gate>>,
     /// SAs in the kernel.
     pub(crate) sas: Answer<Vec<Sa>>,
+    /// The counters of the same SAs some time before, so that there are rates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) before: Option<Before>,
     /// Policies in the kernel.
     pub(crate) policies: Answer<Vec<Policy>>,
     /// Profile of charon in AppArmor; `None` inside if it has none.
@@ -107,6 +116,8 @@ pub(crate) struct Device {
     pub(crate) lower: Option<u32>,
     /// Feature `esp-hw-offload`.
     pub(crate) esp_offload: bool,
+    /// Feature `tx-esp-segmentation`; `None` if it was not asked.
+    pub(crate) esp_segmentation: Option<bool>,
     pub(crate) driver: Option<String>,
     /// PCI vendor and device, in hexadecimal without prefix.
     pub(crate) pci: Option<(String, String)>,
@@ -127,7 +138,7 @@ pub(crate) struct Device {
     pub(crate) steering: Option<String>,
     /// tc rules that are in the hardware.
     pub(crate) tc_in_hw: Answer<u32>,
-    /// The driver's own counters whose names begin with `ipsec_`.
+    /// The driver's own counters (`ethtool -S`) whose names have `ipsec` or `esp` in them.
     pub(crate) counters: BTreeMap<String, u64>,
 }
 
@@ -158,6 +169,53 @@ pub(crate) struct Sa {
     pub(crate) added: u64,
     /// Packets that failed the integrity check or were replayed.
     pub(crate) errors: u64,
+}
+
+/// Counters at an earlier look.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Before {
+    /// Milliseconds between the two looks.
+    pub(crate) millis: u64,
+    pub(crate) counters: Vec<Counters>,
+}
+
+/// What an SA had carried.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Counters {
+    pub(crate) spi: u32,
+    pub(crate) dst: String,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+}
+
+/// charon's process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Process {
+    pub(crate) name: String,
+    pub(crate) pid: u32,
+    /// It has CAP_NET_ADMIN, with which buffers may be larger than the system's limit.
+    pub(crate) net_admin: bool,
+    /// `net.core.rmem_max`
+    pub(crate) rmem_max: u64,
+    /// Events of the kernel that did not fit into the buffers of its sockets, all netlink protocols.
+    pub(crate) events_lost: u64,
+}
+
+/// A gate: a pair of networks that nothing passes in clear.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Gate {
+    /// `LOCAL === REMOTE`, with `[PROTOCOL]` behind it if it has one.
+    pub(crate) selector: String,
+    /// Name of the CHILD_SA it was closed for.
+    pub(crate) name: String,
+    /// Seconds until it opens by itself.
+    pub(crate) opens_in: Option<u64>,
+    /// Who holds it; `None` if the plugin did not tell.
+    pub(crate) holders: Option<Vec<String>>,
 }
 
 /// A policy in the kernel.
@@ -203,6 +261,21 @@ pub(crate) struct Plugin {
     pub(crate) strongswan: String,
     /// `kernel_fixes`
     pub(crate) kernel_fixes: String,
+    /// The SAs it knows; unknown if it did not list them.
+    pub(crate) sas: Answer<Vec<PluginSa>>,
+}
+
+/// An SA as our plugin has it in its books.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct PluginSa {
+    pub(crate) spi: u32,
+    pub(crate) dst: String,
+    /// `packet`, `crypto` or `software`.
+    pub(crate) mode: String,
+    pub(crate) ifindex: Option<u32>,
+    /// The kernel lost it, and the plugin knows.
+    pub(crate) lost: bool,
 }
 
 /// A configured CHILD_SA. What the source does not tell is `None`.

@@ -8,16 +8,20 @@
 //! * `cli`: commands and options; `out`: everything that is printed
 //! * `facts`: what is known about a machine; `machine`: where that comes from
 //! * `conf`: strongSwan's files; `vici`: its sockets
-//! * `doctor`, `status`, `watch`, `metrics`: the commands
+//! * `picture`: the README's pictures of the screen, made by tests
+//! * `doctor`, `status`, `guard`, `watch`, `metrics`: the commands
 #![forbid(unsafe_code)]
 
 mod cli;
 mod conf;
 mod doctor;
 mod facts;
+mod guard;
 mod machine;
 mod metrics;
 mod out;
+#[cfg(test)]
+mod picture;
 mod status;
 mod vici;
 mod watch;
@@ -81,6 +85,10 @@ fn wants_json(command: &Command) -> bool {
         Command::Doctor(options) => options.json,
         Command::Status(options) => options.json,
         Command::Version { json } => *json,
+        Command::Guard { command } => match command {
+            cli::Guard::List { json } => *json,
+            cli::Guard::Open(options) => options.json,
+        },
         _ => false,
     }
 }
@@ -96,8 +104,14 @@ fn run(cli: Cli, out: &mut Out<'_>) -> io::Result<u8> {
     match cli.command {
         Command::Doctor(options) => run_doctor(&options, sockets, out),
         Command::Status(options) => {
-            let facts = facts(options.from.as_deref(), sockets)?;
-            let rows = status::rows(&facts, now()).map_err(io::Error::other)?;
+            let (facts, rows) = match options.from.as_deref() {
+                Some(folder) => {
+                    let facts = Recorded::new(folder).facts()?;
+                    let rows = status::rows(&facts, now()).map_err(io::Error::other)?;
+                    (facts, rows)
+                }
+                None => look(&sockets, Duration::from_secs(options.interval))?,
+            };
             let filter = status::Filter {
                 child: options.child,
                 device: options.device,
@@ -114,7 +128,7 @@ fn run(cli: Cli, out: &mut Out<'_>) -> io::Result<u8> {
             let nothing = filtered && shown == 0;
             Ok(if nothing || trouble > 0 { FOUND } else { 0 })
         }
-        Command::Watch { interval } => {
+        Command::Watch { interval, from } => {
             if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
                 return Err(io::Error::other(
                     "watch needs a terminal; use status, or metrics",
@@ -122,12 +136,19 @@ fn run(cli: Cli, out: &mut Out<'_>) -> io::Result<u8> {
             }
             // It has stdout for itself from here.
             out.flush()?;
+            let mut before = Vec::new();
             watch::run(Duration::from_secs(interval), move || {
-                let facts = facts(None, sockets.clone()).map_err(|error| error.to_string())?;
-                status::rows(&facts, now())
+                let facts =
+                    facts(from.as_deref(), sockets.clone()).map_err(|error| error.to_string())?;
+                let found = status::rows(&facts, now())?;
+                let mut rows = found.clone();
+                status::keep_lasting(&mut rows, &before);
+                before = found;
+                Ok(rows)
             })?;
             Ok(0)
         }
+        Command::Guard { command } => guard::run(&command, &sockets, out),
         Command::Metrics(options) => run_metrics(&options, &sockets, out),
         Command::Version { json } => version(json, &sockets, out),
         Command::Completions { shell } => {
@@ -153,6 +174,28 @@ fn facts(from: Option<&Path>, sockets: Sockets) -> io::Result<Facts> {
         }
         .facts(),
     }
+}
+
+/// How long after it a disagreement has to be there still.
+const LASTING: Duration = Duration::from_millis(300);
+
+/// This machine, with rates if there is to be a time between two looks. A disagreement is looked at
+/// once more.
+fn look(sockets: &Sockets, interval: Duration) -> io::Result<(Facts, Vec<status::Row>)> {
+    let mut facts = facts(None, sockets.clone())?;
+    if !interval.is_zero() {
+        machine::look_again(&mut facts, interval);
+    }
+    let mut rows = status::rows(&facts, now()).map_err(io::Error::other)?;
+    if rows.iter().any(|row| !row.disagreements.is_empty()) {
+        std::thread::sleep(LASTING);
+        let before = facts.before.take();
+        let again = self::facts(None, sockets.clone())?;
+        let second = status::rows(&again, now()).map_err(io::Error::other)?;
+        status::keep_lasting(&mut rows, &second);
+        facts.before = before;
+    }
+    Ok((facts, rows))
 }
 
 fn now() -> u64 {
@@ -198,7 +241,14 @@ fn run_doctor(options: &cli::Doctor, sockets: Sockets, out: &mut Out<'_>) -> io:
 fn run_metrics(options: &cli::Metrics, sockets: &Sockets, out: &mut Out<'_>) -> io::Result<u8> {
     let make = || -> io::Result<String> {
         let facts = facts(options.from.as_deref(), sockets.clone())?;
-        let rows = status::rows(&facts, now());
+        let mut rows = status::rows(&facts, now());
+        if let Ok(rows) = &mut rows
+            && options.from.is_none()
+            && rows.iter().any(|row| !row.disagreements.is_empty())
+            && let Ok((_, second)) = look(sockets, Duration::ZERO)
+        {
+            status::keep_lasting(rows, &second);
+        }
         let rows = rows.as_deref().map_err(String::as_str);
         Ok(metrics::text(&facts, rows, options.per_child))
     };
@@ -261,26 +311,39 @@ fn manual() -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     man.render(&mut bytes)?;
     for sub in Cli::command().get_subcommands() {
-        if sub.is_hide_set() {
-            continue;
-        }
-        let mut page = Vec::new();
-        let command = sub
-            .clone()
-            .bin_name(format!("fastswanctl {}", sub.get_name()));
-        clap_mangen::Man::new(command).render_options_section(&mut page)?;
-        let head = format!(".SH \"OPTIONS OF {}\"\n", sub.get_name().to_uppercase());
-        bytes.extend_from_slice(head.as_bytes());
-        let text = String::from_utf8_lossy(&page);
-        let body: String = text
-            .lines()
-            .filter(|line| !line.starts_with(".SH"))
-            .map(|line| format!("{line}\n"))
-            .collect();
-        bytes.extend_from_slice(body.as_bytes());
+        options_of(sub, "", &mut bytes)?;
     }
     bytes.extend_from_slice(include_str!("manual.roff").as_bytes());
     Ok(bytes)
+}
+
+/// What a command takes, and those below it.
+fn options_of(sub: &clap::Command, above: &str, bytes: &mut Vec<u8>) -> io::Result<()> {
+    if sub.is_hide_set() || sub.get_name() == "help" {
+        return Ok(());
+    }
+    let name = format!("{above}{}", sub.get_name());
+    let below: Vec<_> = sub.get_subcommands().collect();
+    if below.is_empty() {
+        let command = sub.clone().bin_name(format!("fastswanctl {name}"));
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command).render_options_section(&mut page)?;
+        let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
+        let head = format!(
+            ".SH \"OPTIONS OF {}\"\n{}.\n",
+            name.to_uppercase(),
+            about.replace('-', "\\-")
+        );
+        bytes.extend_from_slice(head.as_bytes());
+        let text = String::from_utf8_lossy(&page);
+        for line in text.lines().filter(|line| !line.starts_with(".SH")) {
+            bytes.extend_from_slice(format!("{line}\n").as_bytes());
+        }
+    }
+    for sub in below {
+        options_of(sub, &format!("{name} "), bytes)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -330,6 +393,9 @@ mod tests {
             &["fastswanctl", "doctor", "--live", "p0", "--from", "x"],
             &["fastswanctl", "watch", "--interval", "0"],
             &["fastswanctl", "metrics", "--textfile", "a", "--listen", "b"],
+            &["fastswanctl", "guard", "open"],
+            &["fastswanctl", "guard", "open", "--all", "a === b"],
+            &["fastswanctl", "status", "--peer", "nonsense"],
         ] {
             assert!(Cli::try_parse_from(wrong).is_err(), "{wrong:?}");
         }

@@ -83,6 +83,7 @@ pub(crate) fn text(facts: &Facts, rows: Result<&[Row], &str>, per_child: bool) -
         text.sample("up", &[("source", source)], u64::from(up));
     }
     devices(facts, &mut text);
+    gates(facts, &mut text);
     if let Ok(rows) = rows {
         sums(rows, &mut text);
         if per_child {
@@ -123,6 +124,20 @@ fn devices(facts: &Facts, text: &mut Text) {
         );
     }
     text.family(
+        "device_counters_total",
+        "counter",
+        "The driver's own counters about IPsec, by their names in ethtool -S.",
+    );
+    for device in &nics {
+        for (counter, value) in &device.counters {
+            text.sample(
+                "device_counters_total",
+                &[("device", &device.name), ("counter", counter)],
+                *value,
+            );
+        }
+    }
+    text.family(
         "policies",
         "gauge",
         "Policies in the kernel, by the device that has them; none is software.",
@@ -140,6 +155,25 @@ fn devices(facts: &Facts, text: &mut Text) {
             &[("device", device), ("direction", direction)],
             *count,
         );
+    }
+}
+
+/// Gates by whether somebody holds them; those of which that is not known count as held.
+fn gates(facts: &Facts, text: &mut Text) {
+    let Answer::Known(gates) = &facts.gates else {
+        return;
+    };
+    text.family(
+        "gates",
+        "gauge",
+        "Gates against traffic in clear that are closed, by whether a CHILD_SA or trap holds them.",
+    );
+    for (held, name) in [(true, "yes"), (false, "no")] {
+        let count = gates
+            .iter()
+            .filter(|gate| gate.holders.as_ref().is_none_or(|names| !names.is_empty()) == held)
+            .count();
+        text.sample("gates", &[("held", name)], count as u64);
     }
 }
 
@@ -306,6 +340,7 @@ fn request_target(request: &[u8]) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::{Machine, Recorded};
 
     fn row(name: &str, mode: &str) -> Row {
         let half = |spi: &str| Half {
@@ -315,6 +350,7 @@ mod tests {
             packets: 10,
             bytes: 1000,
             errors: 1,
+            ..Half::default()
         };
         Row {
             connection: "site".to_owned(),
@@ -342,32 +378,129 @@ mod tests {
         );
     }
 
-    /// The format's own rules: HELP and TYPE once per family and before it, counters end in _total,
-    /// no line without a number.
+    /// Everything that there can be, of a modelled machine.
+    fn everything() -> String {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/machines/mixed");
+        let mut facts = Recorded::new(&folder).facts().unwrap();
+        facts.release = "7.3\"\\\n".to_owned();
+        let mut rows = crate::status::rows(&facts, 1_700_000_100).unwrap();
+        rows.push(row("a\"b", "software"));
+        text(&facts, Ok(&rows), true)
+    }
+
+    /// What `promtool check metrics` looks at, and the format's own rules: HELP and TYPE once per
+    /// family and in front of its samples, which stand together; names of the right form; `_total`
+    /// for counters and for nothing else; no abbreviated or scaled units; labels in the right form,
+    /// and no series twice.
     #[test]
-    fn the_text_keeps_to_the_format() {
-        let mut facts = Facts {
-            release: "7.3\"\\\n".to_owned(),
-            ..Facts::default()
+    fn the_text_keeps_to_the_format_and_the_conventions() {
+        let text = everything();
+        let is_name = |name: &str| {
+            name.starts_with(|c: char| c.is_ascii_lowercase())
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+                && !name.contains("__")
         };
-        facts.xfrm_stat = Answer::Known([("XfrmOutError".to_owned(), 3)].into());
-        facts.devices = Answer::Known(Vec::new());
-        let rows = [row("a", "packet"), row("b", "software")];
-        let text = text(&facts, Ok(&rows), true);
         let mut types: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut helps: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut series_seen = std::collections::BTreeSet::new();
+        let mut current = "";
         for line in text.lines() {
-            if let Some(rest) = line.strip_prefix("# TYPE ") {
+            if let Some(rest) = line.strip_prefix("# HELP ") {
+                let (name, help) = rest.split_once(' ').unwrap();
+                assert!(help.len() > 10 && help.ends_with('.'), "{line}");
+                assert!(helps.insert(name, help).is_none(), "{name} twice");
+            } else if let Some(rest) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = rest.split_once(' ').unwrap();
                 assert!(types.insert(name, kind).is_none(), "{name} twice");
+                assert!(matches!(kind, "counter" | "gauge"), "{line}");
+                assert!(helps.contains_key(name), "{name} has no help");
                 assert_eq!(kind == "counter", name.ends_with("_total"), "{name}");
-            } else if !line.starts_with("# HELP ") {
+                assert!(is_name(name) && name.starts_with("fastswan_"), "{name}");
+                for part in name.split('_') {
+                    let bad = [
+                        "count",
+                        "sum",
+                        "bucket",
+                        "gauge",
+                        "counter",
+                        "ms",
+                        "kb",
+                        "kib",
+                        "mb",
+                        "sec",
+                        "milliseconds",
+                        "kilobytes",
+                        "bits",
+                        "percent",
+                    ];
+                    assert!(!bad.contains(&part), "{name}");
+                }
+                current = name;
+            } else {
                 let (series, value) = line.rsplit_once(' ').unwrap();
                 value.parse::<u64>().unwrap();
-                let name = series.split('{').next().unwrap();
-                assert!(types.contains_key(name), "{name} has no type");
+                let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+                assert_eq!(name, current, "its family stands elsewhere");
+                assert!(series_seen.insert(series), "{series} twice");
+                let labels = labels.strip_suffix('}').unwrap();
+                for label in labels.split("\",").filter(|label| !label.is_empty()) {
+                    let (key, _) = label.split_once("=\"").unwrap();
+                    assert!(is_name(key) && key != "le" && key != "quantile", "{line}");
+                }
             }
         }
+        assert!(types.len() > 12, "{types:?}");
+        assert!(text.ends_with('\n') && !text.contains('\r'));
         assert!(text.contains("kernel=\"7.3\\\"\\\\\\n\""), "{text}");
+        assert!(text.contains("child=\"a\\\"b\""), "{text}");
+    }
+
+    /// Panels show what is there: each metric, and each label that is asked for.
+    #[test]
+    fn the_dashboard_asks_for_metrics_that_exist() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/grafana-dashboard.json");
+        let dashboard: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+        let mut asked = Vec::new();
+        expressions(&dashboard, &mut asked);
+        assert!(asked.len() >= 5, "{asked:?}");
+        let text = everything();
+        for expression in &asked {
+            let mut names = 0;
+            for word in expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')) {
+                if word.starts_with("fastswan_") {
+                    names += 1;
+                    assert!(text.contains(&format!("# TYPE {word} ")), "{expression}");
+                }
+            }
+            assert!(names > 0, "{expression}");
+            // by (a, b) and {a="b"}
+            for list in expression.split("by (").skip(1) {
+                for label in list.split(')').next().unwrap_or_default().split(',') {
+                    let label = format!("{}=\"", label.trim());
+                    assert!(text.contains(&label), "{expression}: {label}");
+                }
+            }
+        }
+    }
+
+    fn expressions(value: &serde_json::Value, found: &mut Vec<String>) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                for (name, value) in fields {
+                    match value.as_str() {
+                        Some(text) if name == "expr" => found.push(text.to_owned()),
+                        _ => expressions(value, found),
+                    }
+                }
+            }
+            serde_json::Value::Array(items) => {
+                items.iter().for_each(|item| expressions(item, found));
+            }
+            _ => {}
+        }
     }
 
     #[test]

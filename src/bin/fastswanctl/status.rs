@@ -5,13 +5,13 @@
 //! kernel; charon adds names and what was asked for; where the two disagree the row says so. Must
 //! not hide an SA that nobody knows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::facts::{Child, ChildSa, Facts, Policy, Sa};
+use crate::facts::{Answer, Child, ChildSa, Counters, Facts, PluginSa, Policy, Sa};
 use crate::out::{Out, Paint, wrap};
 
 /// Version of the form of `--json`.
@@ -28,6 +28,11 @@ pub(crate) struct Half {
     pub(crate) device: Option<String>,
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
+    /// Since the look before, if there was one and it had this SA.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) packets_per_second: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bytes_per_second: Option<u64>,
     /// Packets that failed the integrity check or were replayed.
     pub(crate) errors: u64,
 }
@@ -72,11 +77,18 @@ impl Row {
         self.inbound.iter().chain(&self.outbound)
     }
 
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         if self.child.is_empty() {
-            return "(unknown to charon)".to_owned();
+            return "(not charon's)".to_owned();
         }
         format!("{}/{}#{}", self.connection, self.child, self.unique_id)
+    }
+
+    /// Bytes per second in both directions; `None` if neither was measured.
+    fn rate(&self) -> Option<u64> {
+        self.halves()
+            .filter_map(|half| half.bytes_per_second)
+            .reduce(u64::saturating_add)
     }
 }
 
@@ -85,29 +97,34 @@ impl Row {
 pub(crate) struct Filter {
     pub(crate) child: Option<String>,
     pub(crate) device: Option<String>,
-    pub(crate) peer: Option<String>,
+    pub(crate) peer: Option<IpAddr>,
 }
 
 impl Filter {
     fn takes(&self, row: &Row) -> bool {
-        let address = |text: &str| text.parse::<IpAddr>().ok();
-        self.child.as_ref().is_none_or(|name| *name == row.child)
+        let named = |name: &String| {
+            *name == row.child
+                || *name == row.name()
+                || name
+                    .split_once('/')
+                    .is_some_and(|both| both == (row.connection.as_str(), row.child.as_str()))
+        };
+        self.child.as_ref().is_none_or(named)
             && self.device.as_ref().is_none_or(|device| {
                 row.halves()
                     .any(|half| half.device.as_ref() == Some(device))
             })
             && self
                 .peer
-                .as_ref()
-                .is_none_or(|peer| *peer == row.peer || address(peer) == address(&row.peer))
+                .is_none_or(|peer| row.peer.parse::<IpAddr>() == Ok(peer))
     }
 }
 
 /// Joins what is known; the reason if the kernel did not tell.
 pub(crate) fn rows(facts: &Facts, now: u64) -> Result<Vec<Row>, String> {
     let sas = match &facts.sas {
-        crate::facts::Answer::Known(sas) => sas,
-        crate::facts::Answer::Unknown(why) => {
+        Answer::Known(sas) => sas,
+        Answer::Unknown(why) => {
             return Err(format!("the kernel does not show its SAs: {why}"));
         }
     };
@@ -135,6 +152,8 @@ pub(crate) fn rows(facts: &Facts, now: u64) -> Result<Vec<Row>, String> {
             )
         })
         .collect();
+    let books = Books::new(facts);
+    let before = Earlier::new(facts);
     let mut taken = vec![false; sas.len()];
     let mut rows = Vec::with_capacity(child_sas.len());
     for child in child_sas {
@@ -155,6 +174,15 @@ pub(crate) fn rows(facts: &Facts, now: u64) -> Result<Vec<Row>, String> {
             .copied()
             .flatten()
             .cloned();
+        for (spi, dst, sa) in [
+            (child.spi_in, &child.local, inbound),
+            (child.spi_out, &child.remote, outbound),
+        ] {
+            row.disagreements.extend(books.differ(facts, spi, dst, sa));
+        }
+        for (half, sa) in [(&mut row.inbound, inbound), (&mut row.outbound, outbound)] {
+            before.rate(half, sa);
+        }
         finish(&mut row, &by_reqid);
         rows.push(row);
     }
@@ -163,6 +191,8 @@ pub(crate) fn rows(facts: &Facts, now: u64) -> Result<Vec<Row>, String> {
             continue;
         }
         let mut row = unknown(facts, sa, now);
+        before.rate(&mut row.inbound, Some(sa));
+        before.rate(&mut row.outbound, Some(sa));
         if facts.charon.known().is_some() {
             row.disagreements
                 .push("charon knows no such SA: it is left over, or somebody else's".to_owned());
@@ -170,7 +200,155 @@ pub(crate) fn rows(facts: &Facts, now: u64) -> Result<Vec<Row>, String> {
         finish(&mut row, &by_reqid);
         rows.push(row);
     }
+    // What the plugin believes to be there, and neither charon nor the kernel knows.
+    for entry in books.unknown(&by_spi, sas, child_sas) {
+        rows.push(Row {
+            peer: entry.dst.clone(),
+            mode: "gone".to_owned(),
+            disagreements: vec![format!(
+                "the plugin has an SA with SPI {:08x} in its books that neither charon nor the \
+                 kernel knows",
+                entry.spi
+            )],
+            ..Row::default()
+        });
+    }
     Ok(rows)
+}
+
+/// The plugin's books, by SPI and destination.
+struct Books<'a>(Option<HashMap<(u32, &'a str), &'a PluginSa>>);
+
+impl<'a> Books<'a> {
+    fn new(facts: &'a Facts) -> Self {
+        let plugin = facts
+            .charon
+            .known()
+            .and_then(|charon| charon.plugin.known());
+        let sas = plugin.and_then(|plugin| plugin.sas.known());
+        Self(sas.map(|sas| {
+            sas.iter()
+                .map(|sa| ((sa.spi, sa.dst.as_str()), sa))
+                .collect()
+        }))
+    }
+
+    /// Where they and the kernel differ about one SA of a CHILD_SA.
+    fn differ(&self, facts: &Facts, spi: u32, dst: &str, sa: Option<&Sa>) -> Option<String> {
+        let entry = self.0.as_ref()?.get(&(spi, dst)).copied();
+        let place = |mode: &str, ifindex: Option<u32>| {
+            ifindex.map_or_else(
+                || mode.to_owned(),
+                |index| format!("{mode} on {}", facts.device_name(index)),
+            )
+        };
+        match (sa, entry) {
+            (None, Some(entry)) if !entry.lost => Some(format!(
+                "the plugin has SPI {spi:08x} in its books as {}, but the kernel does not have it",
+                place(&entry.mode, entry.ifindex)
+            )),
+            (Some(sa), None) => Some(format!(
+                "the plugin does not have SPI {spi:08x} in its books, but the kernel has it as {}",
+                place(&sa.mode, sa.ifindex)
+            )),
+            (Some(sa), Some(entry)) if (&sa.mode, sa.ifindex) != (&entry.mode, entry.ifindex) => {
+                Some(format!(
+                    "the plugin has SPI {spi:08x} in its books as {}, but the kernel has it as {}",
+                    place(&entry.mode, entry.ifindex),
+                    place(&sa.mode, sa.ifindex)
+                ))
+            }
+            _ => None,
+        }
+    }
+
+    /// Entries of SAs that are nowhere else.
+    fn unknown(
+        &self,
+        by_spi: &HashMap<u32, Vec<usize>>,
+        sas: &[Sa],
+        child_sas: &[ChildSa],
+    ) -> Vec<&'a PluginSa> {
+        let named: HashSet<(u32, &str)> = child_sas
+            .iter()
+            .flat_map(|child| {
+                [
+                    (child.spi_in, child.local.as_str()),
+                    (child.spi_out, child.remote.as_str()),
+                ]
+            })
+            .collect();
+        let in_kernel = |entry: &PluginSa| {
+            by_spi
+                .get(&entry.spi)
+                .is_some_and(|list| list.iter().any(|index| sas[*index].dst == entry.dst))
+        };
+        let mut found: Vec<&PluginSa> = self
+            .0
+            .iter()
+            .flatten()
+            .filter(|(key, entry)| !entry.lost && !named.contains(*key) && !in_kernel(entry))
+            .map(|(_, entry)| *entry)
+            .collect();
+        found.sort_by_key(|entry| (entry.spi, &entry.dst));
+        found
+    }
+}
+
+/// The counters of the look before.
+struct Earlier<'a> {
+    millis: u64,
+    counters: HashMap<(u32, &'a str), &'a Counters>,
+}
+
+impl<'a> Earlier<'a> {
+    fn new(facts: &'a Facts) -> Self {
+        let before = facts.before.as_ref();
+        Self {
+            millis: before.map_or(0, |before| before.millis),
+            counters: before
+                .into_iter()
+                .flat_map(|before| &before.counters)
+                .map(|counters| ((counters.spi, counters.dst.as_str()), counters))
+                .collect(),
+        }
+    }
+
+    /// What one direction did since. A counter that is smaller than before began anew.
+    fn rate(&self, half: &mut Option<Half>, sa: Option<&Sa>) {
+        let (Some(half), Some(sa)) = (half, sa) else {
+            return;
+        };
+        let Some(before) = self.counters.get(&(sa.spi, sa.dst.as_str())) else {
+            return;
+        };
+        let rate = |now: u64, before: u64| {
+            let grown = u128::from(now.checked_sub(before)?);
+            let rate = (grown * 1000).checked_div(u128::from(self.millis))?;
+            Some(u64::try_from(rate).unwrap_or(u64::MAX))
+        };
+        half.packets_per_second = rate(sa.packets, before.packets);
+        half.bytes_per_second = rate(sa.bytes, before.bytes);
+    }
+}
+
+/// Keeps the disagreements that were there at the look before as well: charon, plugin and kernel are
+/// asked one after the other, and what changes meanwhile looks like one.
+pub(crate) fn keep_lasting(rows: &mut [Row], before: &[Row]) {
+    let key = |row: &Row| {
+        let spi = |half: &Option<Half>| half.as_ref().map(|half| half.spi.clone());
+        (row.name(), spi(&row.inbound), spi(&row.outbound))
+    };
+    let known: HashMap<_, &Vec<String>> = before
+        .iter()
+        .filter(|row| !row.disagreements.is_empty())
+        .map(|row| (key(row), &row.disagreements))
+        .collect();
+    for row in rows.iter_mut().filter(|row| !row.disagreements.is_empty()) {
+        let before = known.get(&key(row));
+        row.disagreements
+            .retain(|text| before.is_some_and(|before| before.contains(text)));
+    }
 }
 
 fn count(policy: &Policy, by_reqid: &mut HashMap<u32, (usize, usize)>) {
@@ -200,6 +378,7 @@ fn half(facts: &Facts, spi: u32, sa: Option<&Sa>) -> Half {
         packets: sa.packets,
         bytes: sa.bytes,
         errors: sa.errors,
+        ..Half::default()
     }
 }
 
@@ -341,13 +520,23 @@ pub(crate) fn span(seconds: u64) -> String {
 }
 
 /// At most `width` characters, with the end cut off.
-fn fit(text: &str, width: usize) -> String {
+pub(crate) fn fit(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
     let mut cut: String = text.chars().take(width.saturating_sub(1)).collect();
     cut.push('~');
     cut
+}
+
+/// The same with the beginning cut off: that of an address is what it has in common with others.
+pub(crate) fn fit_end(text: &str, width: usize) -> String {
+    let count = text.chars().count();
+    if count <= width {
+        return text.to_owned();
+    }
+    let rest: String = text.chars().skip(count + 1 - width.max(1)).collect();
+    format!("~{rest}")
 }
 
 /// Shows the rows of a filter; whether there were any, and whether none disagrees.
@@ -372,7 +561,7 @@ pub(crate) fn show(
     if shown.is_empty() {
         out.line("no SAs")?;
     }
-    if let crate::facts::Answer::Unknown(why) = &facts.charon {
+    if let Answer::Unknown(why) = &facts.charon {
         let text = format!("names and what was asked for are missing: {why}");
         for line in wrap(&text, 79) {
             out.line(line)?;
@@ -383,8 +572,8 @@ pub(crate) fn show(
 
 fn list(rows: &[&Row], out: &mut Out<'_>) -> io::Result<()> {
     let head = format!(
-        "{:<22} {:<15} {:<8} {:<8} {:>7} {:>7} {:>4}",
-        "CHILD_SA", "PEER", "MODE", "DEVICE", "PKTS IN", "OUT", "AGE"
+        "{:<19} {:<15} {:<8} {:<8} {:>6} {:>6} {:>6} {:>4}",
+        "CHILD_SA", "PEER", "MODE", "DEVICE", "PKT IN", "OUT", "B/s", "AGE"
     );
     let head = out.paint(Paint::Strong, head);
     out.line(head)?;
@@ -400,12 +589,13 @@ fn list(rows: &[&Row], out: &mut Out<'_>) -> io::Result<()> {
             _ => mode,
         };
         out.line(format_args!(
-            "{:<22} {:<15} {mode} {:<8} {:>7} {:>7} {:>4}",
-            fit(&row.name(), 22),
-            fit(&row.peer, 15),
+            "{:<19} {:<15} {mode} {:<8} {:>6} {:>6} {:>6} {:>4}",
+            fit(&row.name(), 19),
+            fit_end(&row.peer, 15),
             fit(row.device.as_deref().unwrap_or("-"), 8),
             packets(&row.inbound),
             packets(&row.outbound),
+            row.rate().map_or_else(|| "-".to_owned(), short),
             span(row.age),
         ))?;
         for text in &row.disagreements {
@@ -425,8 +615,13 @@ fn notice(text: &str, out: &mut Out<'_>) -> io::Result<()> {
 }
 
 fn detail(row: &Row, out: &mut Out<'_>) -> io::Result<()> {
-    let name = out.paint(Paint::Strong, row.name());
-    out.line(format_args!("{name}  {}  reqid {}", row.state, row.reqid))?;
+    let state = if row.state.is_empty() {
+        "no state"
+    } else {
+        &row.state
+    };
+    let name = out.paint(Paint::Strong, fit(&row.name(), 79 - state.len() - 20));
+    out.line(format_args!("{name}  {state}  reqid {}", row.reqid))?;
     out.line(format_args!("  outer      {} === {}", row.local, row.peer))?;
     for (head, list) in [("local", &row.local_ts), ("remote", &row.remote_ts)] {
         for line in wrap(&list.join(", "), 66) {
@@ -446,17 +641,29 @@ fn detail(row: &Row, out: &mut Out<'_>) -> io::Result<()> {
     ))?;
     for (head, half) in [("in", &row.inbound), ("out", &row.outbound)] {
         if let Some(half) = half {
+            let place = half
+                .device
+                .as_ref()
+                .map_or_else(String::new, |device| format!(" on {device}"));
             out.line(format_args!(
-                "  {head:<10} SPI {}  {}  {} packets, {} bytes, {} errors",
-                half.spi, half.mode, half.packets, half.bytes, half.errors
+                "  {head:<10} SPI {}  {}{place}",
+                half.spi, half.mode
             ))?;
+            out.line(format_args!(
+                "  {:<10} {} packets, {} bytes, {} errors",
+                "", half.packets, half.bytes, half.errors
+            ))?;
+            if let (Some(packets), Some(bytes)) = (half.packets_per_second, half.bytes_per_second) {
+                let text = format!("{packets} packets/s, {bytes} bytes/s");
+                out.line(format_args!("  {:<10} {text}", ""))?;
+            }
         }
     }
     out.line(format_args!(
         "  policies   {} in a NIC, {} in software (without those that forward)",
         row.policies_in_nic, row.policies_in_software
     ))?;
-    out.line(format_args!("  age        {} s", row.age))?;
+    out.line(format_args!("  age        {}", span(row.age)))?;
     for text in &row.disagreements {
         notice(text, out)?;
     }
@@ -473,8 +680,8 @@ pub(crate) fn show_json(
     let shown: Vec<&Row> = rows.iter().filter(|row| filter.takes(row)).collect();
     let trouble = shown.iter().map(|row| row.disagreements.len()).sum();
     let charon = match &facts.charon {
-        crate::facts::Answer::Known(charon) => serde_json::json!({ "version": charon.version }),
-        crate::facts::Answer::Unknown(why) => serde_json::json!({ "unknown": why }),
+        Answer::Known(charon) => serde_json::json!({ "version": charon.version }),
+        Answer::Unknown(why) => serde_json::json!({ "unknown": why }),
     };
     let value = serde_json::json!({
         "schema": SCHEMA,
@@ -489,7 +696,7 @@ pub(crate) fn show_json(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{Answer, Charon, Device};
+    use crate::facts::{Before, Charon, Device, Plugin};
 
     fn sa(spi: u32, dst: &str, mode: &str) -> Sa {
         Sa {
@@ -575,8 +782,8 @@ mod tests {
         );
         assert_eq!(
             text(&facts, &Filter::default()),
-            "CHILD_SA               PEER            MODE     DEVICE   PKTS IN     OUT  AGE\n\
-             site/net#7             10.0.0.2        packet   p0           12k     12k  61s\n"
+            "CHILD_SA            PEER            MODE     DEVICE   PKT IN    OUT    B/s  AGE\n\
+             site/net#7          10.0.0.2        packet   p0          12k    12k      -  61s\n"
         );
     }
 
@@ -645,14 +852,14 @@ mod tests {
         let with = Filter::default;
         assert_ne!(
             shown(Filter {
-                peer: some("10.0.0.2"),
+                peer: Some("10.0.0.2".parse().unwrap()),
                 ..with()
             }),
             none
         );
         assert_eq!(
             shown(Filter {
-                peer: some("10.0.0.3"),
+                peer: Some("10.0.0.3".parse().unwrap()),
                 ..with()
             }),
             none
@@ -688,6 +895,125 @@ mod tests {
         );
     }
 
+    fn with_books(books: Vec<PluginSa>) -> Facts {
+        let mut facts = facts("packet", "packet");
+        if let Answer::Known(charon) = &mut facts.charon {
+            charon.plugin = Answer::Known(Plugin {
+                sas: Answer::Known(books),
+                ..Plugin::default()
+            });
+        }
+        facts
+    }
+
+    fn entry(spi: u32, dst: &str, mode: &str) -> PluginSa {
+        PluginSa {
+            spi,
+            dst: dst.to_owned(),
+            mode: mode.to_owned(),
+            ifindex: (mode != "software").then_some(4),
+            lost: false,
+        }
+    }
+
+    #[test]
+    fn the_plugins_books_are_compared_with_the_kernel() {
+        let both = |mode| vec![entry(1, "10.0.0.1", "packet"), entry(2, "10.0.0.2", mode)];
+        let told = |facts: &Facts| rows(facts, 0).unwrap()[0].disagreements.join("; ");
+        assert_eq!(told(&with_books(both("packet"))), "");
+        assert_eq!(
+            told(&with_books(both("software"))),
+            "the plugin has SPI 00000002 in its books as software, but the kernel has it as packet \
+             on p0"
+        );
+        assert_eq!(
+            told(&with_books(vec![entry(1, "10.0.0.1", "packet")])),
+            "the plugin does not have SPI 00000002 in its books, but the kernel has it as packet \
+             on p0"
+        );
+        // One of the same SPI to another peer is another SA, which nobody else knows.
+        let mut strange = both("packet");
+        strange.push(entry(2, "10.0.0.9", "packet"));
+        let found = rows(&with_books(strange), 0).unwrap();
+        assert_eq!((found.len(), found[0].disagreements.len()), (2, 0));
+        assert!(found[1].disagreements[0].contains("neither charon nor the kernel knows"));
+        // The kernel lost it: the plugin may know that, or not.
+        for (lost, expected) in [(true, 1), (false, 2)] {
+            let mut books = both("packet");
+            books[1].lost = lost;
+            let mut facts = with_books(books);
+            if let Answer::Known(sas) = &mut facts.sas {
+                sas.pop();
+            }
+            assert_eq!(rows(&facts, 0).unwrap()[0].disagreements.len(), expected);
+        }
+    }
+
+    #[test]
+    fn rates_need_an_earlier_look_at_the_same_sa() {
+        let mut facts = facts("packet", "packet");
+        let counters = |spi, dst: &str, packets, bytes| Counters {
+            spi,
+            dst: dst.to_owned(),
+            packets,
+            bytes,
+        };
+        if let Answer::Known(sas) = &mut facts.sas {
+            sas[0].bytes = 5000;
+            sas[1].bytes = 100;
+        }
+        facts.before = Some(Before {
+            millis: 500,
+            counters: vec![
+                counters(1, "10.0.0.1", 12_335, 1000),
+                // Smaller now than it was: another SA, or one that began anew.
+                counters(2, "10.0.0.2", 12_345, 900),
+            ],
+        });
+        let found = rows(&facts, 0).unwrap();
+        let inbound = found[0].inbound.as_ref().unwrap();
+        assert_eq!(inbound.packets_per_second, Some(20));
+        assert_eq!(inbound.bytes_per_second, Some(8000));
+        assert_eq!(found[0].outbound.as_ref().unwrap().bytes_per_second, None);
+        assert_eq!(found[0].rate(), Some(8000));
+        assert!(text(&facts, &Filter::default()).contains("   8000  61s"));
+        // No time between the two is no rate, and no division by zero.
+        facts.before.as_mut().unwrap().millis = 0;
+        assert_eq!(rows(&facts, 0).unwrap()[0].rate(), None);
+    }
+
+    #[test]
+    fn what_passes_by_is_no_disagreement() {
+        let mut now = rows(&facts("software", "packet"), 0).unwrap();
+        let before = rows(&facts("packet", "packet"), 0).unwrap();
+        assert!(!now[0].disagreements.is_empty());
+        let mut lasting = now.clone();
+        keep_lasting(&mut lasting, &now);
+        assert_eq!(lasting, now);
+        keep_lasting(&mut now, &before);
+        assert!(now[0].disagreements.is_empty());
+    }
+
+    #[test]
+    fn one_child_is_named_in_three_ways_and_fits_a_screen() {
+        let facts = facts("packet", "packet");
+        for (name, found) in [
+            ("net", true),
+            ("site/net", true),
+            ("site/net#7", true),
+            ("other/net", false),
+            ("site/net#8", false),
+        ] {
+            let filter = Filter {
+                child: Some(name.to_owned()),
+                ..Filter::default()
+            };
+            let text = text(&facts, &filter);
+            assert_eq!(text != "no SAs\n", found, "{name}: {text}");
+            assert!(text.lines().count() < 24);
+        }
+    }
+
     #[test]
     fn a_kernel_that_does_not_tell_is_an_error() {
         let facts = Facts::default();
@@ -703,6 +1029,18 @@ mod tests {
             charon.child_sas[0].age = u64::MAX;
         }
         for line in text(&facts, &Filter::default()).lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        assert_eq!(fit_end("2001:db8::5678", 6), "~:5678");
+        let name = rows(&facts, 0).unwrap()[0].name();
+        let detail = text(
+            &facts,
+            &Filter {
+                child: Some(name),
+                ..Filter::default()
+            },
+        );
+        for line in detail.lines() {
             assert!(line.chars().count() <= 80, "{line}");
         }
         assert_eq!(short(9_999), "9999");

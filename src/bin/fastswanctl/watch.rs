@@ -18,10 +18,12 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use ratatui::widgets::{Cell, Paragraph, Row as TableRow, Sparkline, Table};
 
-use crate::status::{Row, short, span};
+use crate::status::{Row, fit, fit_end, short, span};
 
 /// Columns of the graph: a minute and more at the default interval.
 const HISTORY: usize = 64;
+/// Columns of all but name and peer, with the gaps.
+const REST: usize = 9 + 8 + 7 + 6 + 4 + 6;
 /// The keys are looked at this often.
 const KEYS: Duration = Duration::from_millis(100);
 
@@ -245,24 +247,27 @@ impl View {
         if self.selected >= self.top + height {
             self.top = self.selected + 1 - height;
         }
+        // An address of IPv6 where there is room; otherwise its end, which is what differs.
+        let peer = if table.width < 110 { 15 } else { 39 };
+        let name = usize::from(table.width).saturating_sub(peer + REST);
         let lines = self
             .shown
             .iter()
             .enumerate()
             .skip(self.top)
             .take(height)
-            .map(|(place, index)| line(&self.rows[*index], place == self.selected));
+            .map(|(place, index)| line(&self.rows[*index], place == self.selected, (name, peer)));
         let widths = [
-            Constraint::Fill(3),
-            Constraint::Fill(2),
-            Constraint::Length(8),
+            Constraint::Length(name as u16),
+            Constraint::Length(peer as u16),
             Constraint::Length(9),
             Constraint::Length(8),
-            Constraint::Length(8),
-            Constraint::Length(5),
+            Constraint::Length(7),
+            Constraint::Length(6),
+            Constraint::Length(4),
         ];
         let names = [
-            "CHILD_SA", "PEER", "MODE", "DEVICE", "PACKETS", "B/s", "AGE",
+            "CHILD_SA", "PEER", "MODE", "DEVICE", "PACKETS", "   B/s", " AGE",
         ];
         let listed = Table::new(lines, widths).header(TableRow::new(names).style(bold()));
         frame.render_widget(listed, table);
@@ -306,13 +311,9 @@ fn bold() -> Style {
     Style::default().add_modifier(Modifier::BOLD)
 }
 
-fn line(live: &Live, selected: bool) -> TableRow<'static> {
+fn line(live: &Live, selected: bool, (name, peer): (usize, usize)) -> TableRow<'static> {
     let row = &live.row;
-    let name = if row.child.is_empty() {
-        "(unknown to charon)".to_owned()
-    } else {
-        format!("{}/{}#{}", row.connection, row.child, row.unique_id)
-    };
+    let name = fit(&row.name(), name);
     let packets: u64 = row
         .inbound
         .iter()
@@ -331,12 +332,12 @@ fn line(live: &Live, selected: bool) -> TableRow<'static> {
     };
     let line = TableRow::new([
         Cell::new(name),
-        Cell::new(row.peer.clone()),
+        Cell::new(fit_end(&row.peer, peer)),
         Cell::new(format!("{}{mark}", row.mode)).style(mode),
-        Cell::new(row.device.clone().unwrap_or_else(|| "-".to_owned())),
-        Cell::new(short(packets)),
-        Cell::new(short(live.rate)),
-        Cell::new(span(row.age)),
+        Cell::new(fit(row.device.as_deref().unwrap_or("-"), 8)),
+        Cell::new(format!("{:>7}", short(packets))),
+        Cell::new(format!("{:>6}", short(live.rate))),
+        Cell::new(format!("{:>4}", span(row.age))),
     ]);
     if selected {
         line.style(Style::default().add_modifier(Modifier::REVERSED))
@@ -349,7 +350,10 @@ fn line(live: &Live, selected: bool) -> TableRow<'static> {
 pub(crate) type Rows = Result<Vec<Row>, String>;
 
 /// Shows what `ask` answers, every `interval`, until the user has seen enough.
-pub(crate) fn run(interval: Duration, ask: impl Fn() -> Rows + Send + 'static) -> io::Result<()> {
+pub(crate) fn run(
+    interval: Duration,
+    mut ask: impl FnMut() -> Rows + Send + 'static,
+) -> io::Result<()> {
     let (sender, answers) = channel();
     // It ends with the process, or when nobody takes its answers any more.
     thread::spawn(move || {
@@ -393,6 +397,8 @@ fn turn(terminal: &mut ratatui::DefaultTerminal, answers: &Receiver<Rows>) -> io
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::{Machine, Recorded};
+    use crate::picture;
     use crate::status::Half;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
@@ -498,6 +504,56 @@ mod tests {
             view.key(KeyCode::Char('c'), KeyModifiers::CONTROL, 5),
             After::Quit
         );
+    }
+
+    /// The picture in the README: the modelled gateway after some looks, with rates that are made up.
+    #[test]
+    fn the_picture_of_watch_is_up_to_date() {
+        let folder =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/machines/gateway");
+        let facts = Recorded::new(&folder).facts().unwrap();
+        let rows = crate::status::rows(&facts, 1_700_000_100).unwrap();
+        let mut view = View::new();
+        let began = Instant::now();
+        for look in 0..=HISTORY as u64 {
+            let mut rows = rows.clone();
+            for (place, row) in rows.iter_mut().enumerate() {
+                let wave = 20 + (look * (7 + place as u64) % 23) + look % 9;
+                for half in row.inbound.iter_mut().chain(&mut row.outbound) {
+                    if half.mode == "packet" {
+                        half.bytes += look * 1_500_000 + wave * 90_000 * (8 - place as u64 % 8);
+                    }
+                }
+            }
+            view.update(Ok(rows), began + Duration::from_secs(2 * look));
+        }
+        view.key(KeyCode::Char('r'), KeyModifiers::NONE, 10);
+        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+        terminal.draw(|frame| view.draw(frame)).unwrap();
+        let lines = terminal
+            .backend()
+            .buffer()
+            .content()
+            .chunks(80)
+            .map(|line| {
+                line.iter()
+                    .map(|cell| {
+                        let style = picture::Style {
+                            color: match cell.fg {
+                                Color::Red => Some(31),
+                                Color::Green => Some(32),
+                                _ => None,
+                            },
+                            bold: cell.modifier.contains(Modifier::BOLD),
+                            dim: cell.modifier.contains(Modifier::DIM),
+                            reversed: cell.modifier.contains(Modifier::REVERSED),
+                        };
+                        (cell.symbol().chars().next().unwrap_or(' '), style)
+                    })
+                    .collect()
+            })
+            .collect();
+        picture::compare("watch", "fastswanctl watch", lines);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use fastswan::model::{
     Direction, Lifetime, Limit, Mode as IpsecMode, PolicyKind, PortMatch, Prefix, Proto, Selector,
 };
-use fastswan::offload::fixes::{KernelFixes, SUBNETS};
+use fastswan::offload::fixes::KernelFixes;
 use fastswan::offload::{
     Device, Mode, PolicyExtras, PolicyFacts, Refusal, SaExtras, SaFacts, check_policy, check_sa,
     fit_lifetime,
@@ -97,7 +97,7 @@ fn judge(facts: &Facts, fixes: &KernelFixes, child: &Child, from: &str, report: 
     }
 }
 
-fn mlx5() -> Device {
+fn mlx5(lacks: Vec<&'static str>) -> Device {
     Device {
         ifindex: 1,
         name: "port".to_owned(),
@@ -105,7 +105,7 @@ fn mlx5() -> Device {
         kind: None,
         esp_offload: true,
         driver: Some(super::nic::MLX5.to_owned()),
-        lacks: Vec::new(),
+        lacks,
     }
 }
 
@@ -121,7 +121,9 @@ fn refusals(facts: &Facts, fixes: &KernelFixes, child: &Child, mode: Mode) -> Ve
     if matches!(child.mode.as_deref(), Some("pass" | "drop")) {
         return found;
     }
-    let device = mlx5();
+    // What the plugin itself goes by: src/backend/device.rs.
+    let lacks: Vec<&str> = fixes.missing().map(|fix| fix.id).collect();
+    let device = mlx5(lacks.clone());
     for proposal in proposals(child) {
         for inbound in [true, false] {
             note(check_sa(
@@ -152,7 +154,6 @@ fn refusals(facts: &Facts, fixes: &KernelFixes, child: &Child, mode: Mode) -> Ve
                         more: PolicyExtras::default(),
                     },
                 ));
-                note(prefixes(fixes, &selector));
             }
         }
     }
@@ -172,31 +173,16 @@ fn refusals(facts: &Facts, fixes: &KernelFixes, child: &Child, mode: Mode) -> Ve
                 kind: device.kind.clone(),
                 esp_offload: device.esp_offload,
                 driver: device.driver.clone(),
-                lacks: Vec::new(),
+                lacks: if device.driver.as_deref() == Some(super::nic::MLX5) {
+                    lacks.clone()
+                } else {
+                    Vec::new()
+                },
             };
             note(fastswan::offload::check_device(&device, mode));
         }
     }
     found
-}
-
-/// Without its fix the driver matches the network address of a prefix and nothing else.
-fn prefixes(fixes: &KernelFixes, selector: &Selector) -> Result<(), Refusal> {
-    if fixes.has(SUBNETS) {
-        return Ok(());
-    }
-    for prefix in [selector.src, selector.dst] {
-        let single = prefix.len() == if prefix.first().is_ipv4() { 32 } else { 128 };
-        if !single && !prefix.is_empty() {
-            return Err(Refusal {
-                remedy: "use Linux 6.15 or later, or declare the fix with kernel_fixes = subnets",
-                ..Refusal::new(format!(
-                    "this kernel's mlx5 matches {prefix} by its first address only"
-                ))
-            });
-        }
-    }
-    Ok(())
 }
 
 /// What a proposal comes to: whether it is AES-GCM with a 16 byte ICV, and its key size.

@@ -9,6 +9,7 @@ use fastswan::offload::fixes::{
 
 use super::{Report, Verdict};
 use crate::facts::{Answer, Facts, Module};
+use crate::machine::is_fault;
 
 /// What is needed, and what happens without it.
 const OPTIONS: &[(&str, Verdict, &str)] = &[
@@ -31,6 +32,20 @@ const OPTIONS: &[(&str, Verdict, &str)] = &[
         Verdict::Warn,
         "dropped packets are not counted",
     ),
+    (
+        "XFRM_MIGRATE",
+        Verdict::Warn,
+        "policies of a peer that moves (MOBIKE) cannot be moved with it",
+    ),
+];
+
+/// What the gate against traffic in clear is made of.
+const GATE_OPTIONS: &[&str] = &[
+    "NF_TABLES",
+    "NFT_XFRM",
+    "NFT_FIB_INET",
+    "NFT_SOCKET",
+    "NETFILTER_EGRESS",
 ];
 
 /// What mlx5 needs beyond.
@@ -72,6 +87,7 @@ pub(super) fn examine(facts: &Facts, fixes: &KernelFixes, report: &mut Report) {
         examine_fix(facts, fixes, fix, mlx5, report);
     }
     config(facts, mlx5, report);
+    log(facts, report);
     for (name, worst) in MODULES {
         match facts.modules.get(*name) {
             None => report.skip("kernel-module", (*name).to_owned(), "it was not looked for"),
@@ -99,6 +115,37 @@ pub(super) fn examine(facts: &Facts, fixes: &KernelFixes, report: &mut Report) {
                 ),
             ),
         }
+    }
+}
+
+/// Faults of the kernel with IPsec or the driver in their trace.
+fn log(facts: &Facts, report: &mut Report) {
+    let lines = match &facts.kernel_log {
+        Answer::Known(lines) => lines,
+        Answer::Unknown(why) => {
+            report.skip("kernel-log", None, why.clone());
+            return;
+        }
+    };
+    let mut clean = true;
+    for line in lines.iter().filter(|line| is_fault(line)) {
+        clean = false;
+        let fatal = !line.contains("WARNING: ");
+        report.add(
+            "kernel-log",
+            None,
+            if fatal { Verdict::Fail } else { Verdict::Warn },
+            format!("a fault in IPsec or its driver: {line}"),
+            if fatal {
+                "the kernel cannot be trusted any more: keep the whole trace (dmesg), reboot, and \
+                 see kernel-fix for what is missing."
+            } else {
+                "keep the whole trace (dmesg), and see kernel-fix for what is missing."
+            },
+        );
+    }
+    if clean {
+        report.good("kernel-log", None, "no fault with IPsec in its trace");
     }
 }
 
@@ -213,6 +260,16 @@ fn config(facts: &Facts, mlx5: bool, report: &mut Report) {
     let is_set = |name: &str| options.get(name).is_some_and(|value| value != "n");
     for (name, worst, without) in OPTIONS {
         option(facts, name, is_set(name), *worst, without, report);
+    }
+    for name in GATE_OPTIONS {
+        option(
+            facts,
+            name,
+            is_set(name),
+            Verdict::Warn,
+            "the gate cannot be built, and packet mode is refused unless guard = no",
+            report,
+        );
     }
     for (name, worst, without) in MLX5_OPTIONS {
         if mlx5 {

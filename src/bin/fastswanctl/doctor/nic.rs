@@ -8,6 +8,7 @@ use fastswan::offload::is_stacked;
 
 use super::{Report, Verdict};
 use crate::facts::{Answer, Device, Facts};
+use crate::machine::is_fault;
 
 /// The one driver in Linux with packet offload.
 pub(super) const MLX5: &str = "mlx5_core";
@@ -67,6 +68,7 @@ pub(super) fn examine(facts: &Facts, report: &mut Report) {
     for device in candidates {
         model(device, report);
         feature(device, report);
+        said(facts, device, report);
         state(device, report);
         functions(device, report);
         eswitch(device, report);
@@ -145,7 +147,17 @@ fn feature(device: &Device, report: &mut Report) {
         report.good(
             "nic-feature",
             name(device),
-            "esp-hw-offload is on, which promises crypto offload at least",
+            match device.esp_segmentation {
+                Some(true) => {
+                    "esp-hw-offload and tx-esp-segmentation are on, which promises crypto offload at \
+                     least"
+                }
+                Some(false) => {
+                    "esp-hw-offload is on, which promises crypto offload at least; \
+                     tx-esp-segmentation is off, so that large sends are cut up by the CPU"
+                }
+                None => "esp-hw-offload is on, which promises crypto offload at least",
+            },
         );
     } else {
         report.add(
@@ -156,6 +168,33 @@ fn feature(device: &Device, report: &mut Report) {
             "check kernel-config, that the board is a crypto-enabled one, and the kernel log for \
              \"IPSec ESP acceleration enabled\".",
         );
+    }
+}
+
+/// What the driver said about IPsec. A hint only: the log is a ring.
+fn said(facts: &Facts, device: &Device, report: &mut Report) {
+    let Answer::Known(lines) = &facts.kernel_log else {
+        return;
+    };
+    let Some(address) = &device.address else {
+        return;
+    };
+    let last = lines
+        .iter()
+        .rfind(|line| line.contains(address.as_str()) && !is_fault(line));
+    match last {
+        Some(line) if line.contains("IPSec ESP acceleration enabled") => {
+            report.good("nic-log", name(device), "IPSec ESP acceleration enabled");
+        }
+        Some(line) => report.add(
+            "nic-log",
+            name(device),
+            Verdict::Warn,
+            format!("the driver said: {line}"),
+            "it failed at its IPsec tables: look at nic-eswitch and nic-steering, and for a newer \
+             firmware.",
+        ),
+        None => {}
     }
 }
 
@@ -297,26 +336,69 @@ fn stacked(facts: &Facts, device: &Device, report: &mut Report) {
     }
 }
 
+/// Counters of the driver that betray trouble, and what each means
+/// (Documentation/networking/device_drivers/ethernet/mellanox/mlx5/counters.rst).
+const DROPS: &[(&str, &str)] = &[
+    (
+        "ipsec_rx_drop_pkts",
+        "failed the integrity check, were replayed, or beyond a hard limit",
+    ),
+    (
+        "ipsec_rx_drop_mismatch_sa_sel",
+        "came through an SA whose selector they do not match",
+    ),
+    (
+        "ipsec_rx_drop_sp_alloc",
+        "found no memory for what they carry after decryption",
+    ),
+    (
+        "ipsec_rx_drop_sadb_miss",
+        "the NIC decrypted, but whose SA the kernel no longer has",
+    ),
+    (
+        "ipsec_tx_drop_pkts",
+        "found no SA in the NIC for their policy, or an SA beyond its hard limit",
+    ),
+    (
+        "ipsec_tx_drop_bundle",
+        "were to go through more than one SA, which is not offloaded",
+    ),
+    ("ipsec_tx_drop_no_state", "had no SA any more in the kernel"),
+    ("ipsec_tx_drop_not_ip", "are not IP"),
+    (
+        "ipsec_tx_drop_trailer",
+        "had an ESP trailer that could not be cut off",
+    ),
+];
+
 /// Counters of the driver that say that packets were lost.
 fn counters(device: &Device, report: &mut Report) {
-    let lost: Vec<String> = device
+    let lost = device
         .counters
         .iter()
-        .filter(|(name, value)| name.contains("drop") && **value > 0)
-        .map(|(name, value)| format!("{name} {value}"))
-        .collect();
-    if !lost.is_empty() {
+        .filter(|(name, value)| name.contains("drop") && **value > 0);
+    let mut clean = true;
+    for (counter, value) in lost {
+        clean = false;
+        let meaning = DROPS
+            .iter()
+            .find(|(known, _)| known == counter)
+            .map_or("the driver dropped", |(_, meaning)| meaning);
         report.add(
             "nic-counters",
             name(device),
             Verdict::Warn,
-            lost.join(", "),
-            format!(
-                "watch whether they grow (ethtool -S {}): replays, wrong keys, or SAs that are gone.",
-                device.name
-            ),
+            format!("{counter} {value}: packets that {meaning}"),
+            format!("watch whether it grows (ethtool -S {}).", device.name),
         );
-    } else if !device.counters.is_empty() {
+    }
+    if clean && !device.counters.is_empty() {
         report.good("nic-counters", name(device), "the driver dropped nothing");
+    } else if clean && device.esp_offload {
+        report.skip(
+            "nic-counters",
+            name(device),
+            "the driver has no counters of IPsec (ethtool -S)",
+        );
     }
 }

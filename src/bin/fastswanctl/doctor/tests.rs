@@ -73,6 +73,21 @@ fn every_machine_is_told_what_it_lacks() {
     }
 }
 
+/// The picture in the README, of the modelled gateway.
+#[test]
+fn the_picture_of_status_is_up_to_date() {
+    let facts = Recorded::new(&folder().join("gateway")).facts().unwrap();
+    let rows = status::rows(&facts, 1_700_000_100).unwrap();
+    let mut bytes = Vec::new();
+    let mut out = Out::new(Box::new(&mut bytes), true);
+    status::show(&facts, &rows, &status::Filter::default(), &mut out).unwrap();
+    out.flush().unwrap();
+    drop(out);
+    let text = String::from_utf8(bytes).unwrap();
+    let lines = text.lines().map(crate::picture::painted).collect();
+    crate::picture::compare("status", "fastswanctl status", lines);
+}
+
 fn report_of(machine: &str, declared: Option<&str>) -> Report {
     let facts = Recorded::new(&folder().join(machine)).facts().unwrap();
     examine(&facts, declared, &Source::Loaded)
@@ -113,6 +128,19 @@ fn what_must_fail_fails_and_what_works_does_not() {
     assert_eq!(all("debian-6.12", "plugin-load"), [Verdict::Fail]);
     assert!(all("mixed", "offload-pairs").contains(&Verdict::Fail));
     assert!(all("mixed", "offload-reqid").contains(&Verdict::Fail));
+    assert_eq!(all("mixed", "offload-direction"), [Verdict::Fail]);
+    assert_eq!(all("mixed", "guard-gates"), [Verdict::Warn]);
+    assert_eq!(all("mixed", "event-buffer"), [Verdict::Warn]);
+    assert_eq!(all("debian-6.12", "charon-capabilities"), [Verdict::Fail]);
+    assert_eq!(all("debian-6.12", "event-buffer"), [Verdict::Warn]);
+    assert_eq!(all("debian-6.12", "kernel-log"), [Verdict::Fail]);
+    assert!(all("vf", "nic-counters").contains(&Verdict::Skip));
+    assert_eq!(all("connectx-7", "kernel-log"), [Verdict::Warn]);
+    assert_eq!(all("connectx-7", "nic-log"), [Verdict::Warn]);
+    assert_eq!(all("connectx-7", "nic-counters"), [Verdict::Warn; 4]);
+    assert_eq!(all("connectx-6-dx", "nic-log"), [Verdict::Good]);
+    assert_eq!(all("connectx-6-dx", "nic-counters"), [Verdict::Good; 2]);
+    assert_eq!(all("no-nic", "kernel-log"), [Verdict::Skip]);
 }
 
 #[test]
@@ -127,6 +155,23 @@ fn declared_backports_count() {
     assert!(!failed(Some("all")));
     let unknown = report_of("connectx-7", Some("bogus"));
     assert_eq!(verdicts(&unknown, "kernel-fixes-setting"), [Verdict::Warn]);
+}
+
+/// The plugin's own rule judges prefixes, with the fixes that the plugin goes by.
+#[test]
+fn prefixes_are_judged_by_the_plugins_rule() {
+    let told = |declared| {
+        report_of("connectx-7", declared)
+            .findings
+            .iter()
+            .any(|finding| {
+                finding
+                    .text
+                    .contains("would match the first address instead of")
+            })
+    };
+    assert!(told(None) && told(Some("pmtu")));
+    assert!(!told(Some("subnets")) && !told(Some("all")));
 }
 
 /// Ids are an interface, so that one that is renamed or new has to be written down.

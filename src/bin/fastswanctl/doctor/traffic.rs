@@ -36,7 +36,15 @@ const COUNTERS: &[(&str, &str)] = &[
         "XfrmInStateProtoError",
         "packets that failed the integrity check",
     ),
+    (
+        "XfrmInHdrError",
+        "packets with a damaged ESP header or trailer",
+    ),
     ("XfrmInStateSeqError", "replayed packets"),
+    (
+        "XfrmOutPolBlock",
+        "packets that a blocking policy stopped, as while a device is away",
+    ),
     ("XfrmInStateDirError", "an SA used in the wrong direction"),
 ];
 
@@ -45,10 +53,12 @@ pub(super) fn examine(facts: &Facts, report: &mut Report) {
         way(facts, peer, report);
     }
     counters(facts, report);
+    gates(facts, report);
     match (&facts.sas, &facts.policies) {
         (Answer::Known(sas), Answer::Known(policies)) => {
             pairs(facts, sas, policies, report);
             reqids(facts, sas, policies, report);
+            directions(sas, report);
         }
         (Answer::Unknown(why), _) | (_, Answer::Unknown(why)) => {
             report.skip("offload-pairs", None, why.clone());
@@ -206,8 +216,77 @@ fn pairs(facts: &Facts, sas: &[Sa], policies: &[Policy], report: &mut Report) {
         report.good(
             "offload-pairs",
             None,
-            format!("{} policies in NICs, each with its SA", in_nic.len()),
+            match in_nic.len() {
+                1 => "1 policy in a NIC, with its SA".to_owned(),
+                count => format!("{count} policies in NICs, each with its SA"),
+            },
         );
+    }
+}
+
+/// Without a direction the kernel takes an SA for either, and refuses it to the device.
+fn directions(sas: &[Sa], report: &mut Report) {
+    let offloaded = || sas.iter().filter(|sa| sa.mode == "packet" && !sa.larval);
+    let without: Vec<String> = offloaded()
+        .filter(|sa| sa.inbound.is_none())
+        .map(|sa| format!("{:08x}", sa.spi))
+        .collect();
+    if !without.is_empty() {
+        let shown = without.iter().take(5).cloned().collect::<Vec<_>>();
+        let more = match without.len() - shown.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        report.add(
+            "offload-direction",
+            None,
+            Verdict::Fail,
+            format!(
+                "SAs in a NIC without a direction (XFRMA_SA_DIR): {}{more}",
+                shown.join(", ")
+            ),
+            "whoever added them has to say whether they are inbound or outbound.",
+        );
+    } else if offloaded().next().is_some() {
+        report.good("offload-direction", None, "each SA in a NIC has one");
+    }
+}
+
+/// Gates that stay closed though nobody needs them any more.
+fn gates(facts: &Facts, report: &mut Report) {
+    let gates = match &facts.gates {
+        Answer::Known(gates) => gates,
+        Answer::Unknown(why) => {
+            report.skip("guard-gates", None, why.clone());
+            return;
+        }
+    };
+    let mut left = 0;
+    for gate in gates {
+        let unclaimed = gate.holders.as_ref().is_some_and(Vec::is_empty);
+        if unclaimed && gate.opens_in.is_none() {
+            left += 1;
+            report.add(
+                "guard-gates",
+                gate.selector.clone(),
+                Verdict::Warn,
+                format!(
+                    "closed for {} and held by nobody any more: nothing of it passes in clear",
+                    gate.name
+                ),
+                format!(
+                    "fastswanctl guard open \"{}\", if that is wanted.",
+                    gate.selector
+                ),
+            );
+        }
+    }
+    if left == 0 {
+        let text = match gates.len() {
+            0 => "no gate is closed".to_owned(),
+            count => format!("{count} closed, none left over"),
+        };
+        report.good("guard-gates", None, text);
     }
 }
 

@@ -3,6 +3,8 @@
 //!
 //! Owns these checks. Works without a running charon: then what is installed is judged.
 
+use fastswan::xfrm::NetlinkSettings;
+
 use super::{Report, Verdict};
 use crate::facts::{Answer, Charon, Facts};
 
@@ -27,6 +29,7 @@ pub(super) fn examine(facts: &Facts, report: &mut Report) {
     }
     installed(facts, report);
     apparmor(facts, report);
+    process(facts, report);
     match &facts.charon {
         Answer::Known(charon) => running(charon, report),
         Answer::Unknown(why) => report.add(
@@ -36,6 +39,71 @@ pub(super) fn examine(facts: &Facts, report: &mut Report) {
             format!("no answer from charon: {why}"),
             "start strongSwan to have its plugins and connections checked as well.",
         ),
+    }
+}
+
+/// What charon may do, and whether it gets all that the kernel tells.
+fn process(facts: &Facts, report: &mut Report) {
+    let process = match &facts.process {
+        Answer::Known(Some(process)) => process,
+        // Whether it runs is another check.
+        Answer::Known(None) => {
+            report.skip("event-buffer", None, "charon does not run");
+            return;
+        }
+        Answer::Unknown(why) => {
+            report.skip("event-buffer", None, why.clone());
+            return;
+        }
+    };
+    let about = format!("{} (pid {})", process.name, process.pid);
+    // What the plugin asks for without a setting.
+    let wanted = NetlinkSettings::default().receive_buffer;
+    if process.net_admin {
+        report.good(
+            "charon-capabilities",
+            None,
+            format!("{about} has CAP_NET_ADMIN"),
+        );
+    } else {
+        report.add(
+            "charon-capabilities",
+            None,
+            Verdict::Fail,
+            format!("{about} has no CAP_NET_ADMIN: the kernel refuses it all SAs and policies"),
+            "start it as root, or give its unit AmbientCapabilities=CAP_NET_ADMIN.",
+        );
+    }
+    if process.events_lost > 0 {
+        report.add(
+            "event-buffer",
+            None,
+            Verdict::Warn,
+            format!(
+                "{} messages of the kernel did not fit into charon's buffers: what it missed it \
+                 asks for, which costs a dump each time",
+                process.events_lost
+            ),
+            "if it grows, find out what floods netlink (ip monitor, ip xfrm monitor).",
+        );
+    } else if process.net_admin || process.rmem_max >= u64::from(wanted) {
+        report.good(
+            "event-buffer",
+            None,
+            "charon may have the buffer for events that it asks for (SO_RCVBUFFORCE), and lost none",
+        );
+    } else {
+        report.add(
+            "event-buffer",
+            None,
+            Verdict::Warn,
+            format!(
+                "charon gets {} bytes for events instead of {wanted}: without CAP_NET_ADMIN \
+                 net.core.rmem_max is the limit",
+                process.rmem_max
+            ),
+            format!("sysctl net.core.rmem_max={wanted}, or give it CAP_NET_ADMIN."),
+        );
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use fastswan::status::vici::Section;
 
-use crate::facts::{Answer, Charon, Child, ChildSa, Plugin};
+use crate::facts::{Answer, Charon, Child, ChildSa, Plugin, PluginSa};
 use crate::vici::{Error, Session};
 
 /// Where charon and our plugin listen.
@@ -51,10 +51,11 @@ fn ask_plugin(sockets: &Sockets, children: &mut [Child]) -> Result<Plugin, Error
     let mut session = Session::open(&sockets.plugin)?;
     let version = session.request("version", &[])?;
     let text = |name| version.text(name).unwrap_or_default().to_owned();
-    let plugin = Plugin {
+    let mut plugin = Plugin {
         version: text("version"),
         strongswan: text("strongswan"),
         kernel_fixes: text("kernel-fixes"),
+        sas: Answer::default(),
     };
     session.stream("children", "list-child", &mut |message| {
         let named = |name| message.text(name).unwrap_or_default();
@@ -65,7 +66,49 @@ fn ask_plugin(sockets: &Sockets, children: &mut [Child]) -> Result<Plugin, Error
             child.offload = message.text("hw-offload").map(str::to_owned);
         }
     })?;
+    let mut sas = Vec::new();
+    session.stream("units", "list-unit", &mut |message| {
+        sas.extend(unit_sas(message));
+    })?;
+    plugin.sas = Answer::Known(sas);
     Ok(plugin)
+}
+
+/// The SAs of one unit of `units`.
+fn unit_sas(unit: &Section) -> Vec<PluginSa> {
+    let Some(sas) = unit.section("sas") else {
+        return Vec::new();
+    };
+    sas.sections()
+        .map(|(_, sa)| {
+            let text = |name| sa.text(name).unwrap_or_default();
+            PluginSa {
+                spi: u32::from_str_radix(text("spi"), 16).unwrap_or(0),
+                dst: text("dst").to_owned(),
+                mode: text("mode").to_owned(),
+                ifindex: sa
+                    .number("ifindex")
+                    .and_then(|index| u32::try_from(index).ok()),
+                lost: text("lost") == "yes",
+            }
+        })
+        .collect()
+}
+
+/// Who holds each gate, as our plugin has it in its books: selector and names.
+pub(crate) fn gate_holders(sockets: &Sockets) -> Result<Vec<(String, Vec<String>)>, Error> {
+    let mut session = Session::open(&sockets.plugin)?;
+    let mut gates = Vec::new();
+    session.stream("guard", "list-gate", &mut |message| {
+        let text = |name| message.text(name).unwrap_or_default();
+        let protocol = match text("protocol") {
+            "" | "0" => String::new(),
+            number => format!("[{number}]"),
+        };
+        let selector = format!("{} === {}{protocol}", text("local"), text("remote"));
+        gates.push((selector, message.list("holders").to_vec()));
+    })?;
+    Ok(gates)
 }
 
 /// The children of one connection of `list-conns`.

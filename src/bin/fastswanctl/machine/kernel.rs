@@ -26,7 +26,10 @@ const OPTIONS: &[&str] = &[
     "MLX5_EN_IPSEC",
     "MLX5_CLS_ACT",
     "NET_TC_SKB_EXT",
+    "NF_TABLES",
     "NFT_XFRM",
+    "NFT_FIB_INET",
+    "NFT_SOCKET",
     "NETFILTER_EGRESS",
 ];
 /// Modules whose state is kept.

@@ -6,21 +6,29 @@
 
 mod charon;
 mod kernel;
+mod log;
 mod nic;
+mod process;
 
 use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use fastswan::guard::admin;
 use fastswan::nic::{Links, lookup_route, neighbour_is_valid};
 use fastswan::xfrm::{Kernel, NetlinkTransport, PolicyState, SaState, Transport};
 
-pub(crate) use charon::{Sockets, gather as ask_charon};
+pub(crate) use charon::{Sockets, gate_holders, gather as ask_charon};
+pub(crate) use log::is_fault;
 
 use crate::conf;
-use crate::facts::{Answer, Child, Device, Facts, Peer, Policy, SCHEMA, Sa, Way};
+use crate::facts::{
+    Answer, Before, Child, Counters, Device, Facts, Gate, Peer, Policy, SCHEMA, Sa, Way,
+};
 
 /// File of a recorded machine, in its folder.
 const FILE: &str = "facts.json";
@@ -93,6 +101,8 @@ impl Machine for ThisMachine {
             devices: Answer::from_result(devices(&transport, &files)),
             xfrm_stat: files.xfrm_stat(),
             apparmor: files.apparmor(),
+            kernel_log: log::kernel(&self.root),
+            process: process::charon(&self.root),
             installed: conf::installed(&self.root),
             ..Facts::default()
         };
@@ -104,6 +114,7 @@ impl Machine for ThisMachine {
         let result = xfrm.dump_policies(&mut |state| policies.push(policy(&state)));
         facts.policies = Answer::from_result(result.map(|()| policies));
         facts.charon = Answer::from_result(ask_charon(&self.sockets));
+        facts.gates = Answer::from_result(gates(transport.as_ref(), &self.sockets));
         if let Some(charon) = facts.charon.known() {
             facts.peers = ways(transport.as_ref(), &charon.children);
         }
@@ -137,6 +148,63 @@ fn devices(transport: &Arc<dyn Transport>, files: &kernel::Files) -> Result<Vec<
         devices.push(device);
     }
     Ok(devices)
+}
+
+/// The gates that the kernel has, and who holds them if the plugin tells.
+pub(crate) fn gates(
+    transport: &dyn Transport,
+    sockets: &Sockets,
+) -> fastswan::error::Result<Vec<Gate>> {
+    let found = admin::list(transport)?;
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let holders = gate_holders(sockets).ok();
+    Ok(found
+        .into_iter()
+        .map(|gate| {
+            let selector = gate.pair.to_string();
+            let holders = holders.as_ref().map(|all| {
+                all.iter()
+                    .find(|(known, _)| *known == selector)
+                    .map_or_else(Vec::new, |(_, names)| names.clone())
+            });
+            Gate {
+                selector,
+                name: gate.name,
+                opens_in: gate.left.map(|left| left.as_secs()),
+                holders,
+            }
+        })
+        .collect())
+}
+
+/// A second look at the SAs, so that there are rates: what was found becomes what was before.
+pub(crate) fn look_again(facts: &mut Facts, wait: Duration) {
+    let Answer::Known(sas) = &facts.sas else {
+        return;
+    };
+    let began = Instant::now();
+    thread::sleep(wait);
+    let counters = sas
+        .iter()
+        .map(|sa| Counters {
+            spi: sa.spi,
+            dst: sa.dst.clone(),
+            packets: sa.packets,
+            bytes: sa.bytes,
+        })
+        .collect();
+    let mut sas = Vec::new();
+    let xfrm = Kernel::new(Arc::new(NetlinkTransport::default()));
+    // The first look stands if there is no second one.
+    if xfrm.dump_sas(&mut |state| sas.push(sa(&state))).is_ok() {
+        facts.before = Some(Before {
+            millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            counters,
+        });
+        facts.sas = Answer::Known(sas);
+    }
 }
 
 /// The ways to the peers of connections; those named by a host name or a range are left out.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What devlink and tc say about a NIC.
+//! What devlink, ethtool and tc say about a NIC.
 //!
 //! Owns these generic netlink and rtnetlink messages. Called by `mod`. Must not write to the device.
 
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use fastswan::error::KernelError;
 use fastswan::xfrm::request::{Attributes, Reply, Request, text_of, u8_at, u16_at, u32_at};
-use fastswan::xfrm::{Protocol, Transport};
+use fastswan::xfrm::{Protocol, Transport, driver_stats};
 
 use crate::facts::{Answer, Device, Eswitch};
 
@@ -51,32 +51,59 @@ const TCA_CLS_FLAGS_IN_HW: u32 = 1 << 2;
 /// clsact's two hooks.
 const HOOKS: [u32; 2] = [0xffff_fff2, 0xffff_fff3];
 
+const ETHTOOL_MSG_FEATURES_GET: u8 = 11;
+const ETHTOOL_A_FEATURES_HEADER: u16 = 1;
+const ETHTOOL_A_FEATURES_ACTIVE: u16 = 4;
+const ETHTOOL_A_HEADER_DEV_INDEX: u16 = 1;
+const ETHTOOL_A_BITSET_BITS: u16 = 3;
+const ETHTOOL_A_BITSET_BIT_NAME: u16 = 2;
+const ETHTOOL_A_BITSET_BIT_VALUE: u16 = 3;
+const ETHTOOL_A_BITSET_NOMASK: u16 = 1;
+/// Name of `NETIF_F_GSO_ESP_BIT`.
+const SEGMENTATION: &str = "tx-esp-segmentation";
+
 /// The questions.
 pub(super) struct Nics {
     transport: Arc<dyn Transport>,
     devlink: Option<u16>,
+    ethtool: Option<u16>,
+}
+
+/// Number of a family of generic netlink, with the zero at the end of its name.
+fn family(transport: &dyn Transport, name: &[u8]) -> Option<u16> {
+    let mut request = Request::new("CTRL_CMD_GETFAMILY", GENL_ID_CTRL, 0);
+    request.put(&[CTRL_CMD_GETFAMILY, 1, 0, 0]);
+    request.attribute_parts(CTRL_ATTR_FAMILY_NAME, &[name]);
+    let reply = transport.get(Protocol::Generic, &request).ok()?;
+    let id = reply
+        .attributes(GENL_HDRLEN)
+        .value_of(CTRL_ATTR_FAMILY_ID)?;
+    u16_at(id, 0)
 }
 
 impl Nics {
     pub(super) fn new(transport: Arc<dyn Transport>) -> Self {
-        let mut request = Request::new("CTRL_CMD_GETFAMILY", GENL_ID_CTRL, 0);
-        request.put(&[CTRL_CMD_GETFAMILY, 1, 0, 0]);
-        request.attribute_parts(CTRL_ATTR_FAMILY_NAME, &[b"devlink\0"]);
-        let devlink = transport
-            .get(Protocol::Generic, &request)
-            .ok()
-            .and_then(|reply| {
-                let id = reply
-                    .attributes(GENL_HDRLEN)
-                    .value_of(CTRL_ATTR_FAMILY_ID)?;
-                u16_at(id, 0)
-            });
-        Self { transport, devlink }
+        let devlink = family(transport.as_ref(), b"devlink\0");
+        let ethtool = family(transport.as_ref(), b"ethtool\0");
+        Self {
+            transport,
+            devlink,
+            ethtool,
+        }
     }
 
     /// Fills in what can be learned about a device.
     pub(super) fn complete(&self, device: &mut Device) {
         device.tc_in_hw = Answer::from_result(self.tc_in_hw(device.ifindex));
+        if device.esp_offload {
+            device.esp_segmentation = self.segmentation(device.ifindex);
+            // A driver without counters has none to show, and one that cannot tell neither.
+            device.counters = driver_stats(&device.name)
+                .unwrap_or_default()
+                .into_iter()
+                .filter(|(name, _)| name.contains("ipsec") || name.contains("esp_"))
+                .collect();
+        }
         // Only devices of a bus have a devlink; most have no more to say.
         let Some(address) = device.address.clone().filter(|_| device.pci.is_some()) else {
             return;
@@ -116,6 +143,19 @@ impl Nics {
     ) -> Result<Reply, KernelError> {
         self.transport
             .get(Protocol::Generic, &self.of(name, command, address)?)
+    }
+
+    fn segmentation(&self, ifindex: u32) -> Option<bool> {
+        let mut request = Request::new("ETHTOOL_MSG_FEATURES_GET", self.ethtool?, 0);
+        request.put(&[ETHTOOL_MSG_FEATURES_GET, 1, 0, 0]);
+        let header = request.begin_nest(ETHTOOL_A_FEATURES_HEADER);
+        request.attribute_u32(ETHTOOL_A_HEADER_DEV_INDEX, ifindex);
+        request.end_nest(header);
+        let reply = self.transport.get(Protocol::Generic, &request).ok()?;
+        let active = reply
+            .attributes(GENL_HDRLEN)
+            .value_of(ETHTOOL_A_FEATURES_ACTIVE)?;
+        Some(has_bit(active, SEGMENTATION))
     }
 
     fn parameter(&self, address: &str, name: &str) -> Option<String> {
@@ -179,6 +219,19 @@ fn in_hardware(reply: &Reply) -> bool {
             .and_then(|options| Attributes::new(options).value_of(TCA_FLOWER_FLAGS))
             .and_then(|flags| u32_at(flags, 0))
             .is_some_and(|flags| flags & TCA_CLS_FLAGS_IN_HW != 0)
+}
+
+/// Whether a bitset of ethtool holds a bit: one without mask lists those that are set.
+fn has_bit(bitset: &[u8], name: &str) -> bool {
+    let list = Attributes::new(bitset).any(|(kind, _)| kind == ETHTOOL_A_BITSET_NOMASK);
+    Attributes::new(bitset)
+        .filter(|(kind, _)| *kind == ETHTOOL_A_BITSET_BITS)
+        .flat_map(|(_, bits)| Attributes::new(bits))
+        .any(|(_, bit)| {
+            let attribute = |kind| Attributes::new(bit).value_of(kind);
+            attribute(ETHTOOL_A_BITSET_BIT_NAME).and_then(text_of) == Some(name)
+                && (list || attribute(ETHTOOL_A_BITSET_BIT_VALUE).is_some())
+        })
 }
 
 fn read_info(reply: &Reply, device: &mut Device) {
@@ -285,6 +338,30 @@ mod tests {
         assert!(!in_hardware(&filter(b"flower\0", 0b1001)));
         assert!(!in_hardware(&filter(b"u32\0", 0b100)));
         assert!(!in_hardware(&reply(libc::RTM_NEWTFILTER, 2, |_| {})));
+    }
+
+    #[test]
+    fn features_are_told_from_those_that_are_off() {
+        let bits = |mask: bool, value: bool| {
+            let reply = reply(20, GENL_HDRLEN, |request| {
+                if !mask {
+                    request.attribute(ETHTOOL_A_BITSET_NOMASK, &[]);
+                }
+                nested(request, ETHTOOL_A_BITSET_BITS, |bits| {
+                    nested(bits, 1, |bit| {
+                        bit.attribute(ETHTOOL_A_BITSET_BIT_NAME, b"tx-esp-segmentation\0");
+                        if value {
+                            bit.attribute(ETHTOOL_A_BITSET_BIT_VALUE, &[]);
+                        }
+                    });
+                });
+            });
+            let bytes = reply.payload()[GENL_HDRLEN..].to_vec();
+            (has_bit(&bytes, SEGMENTATION), has_bit(&bytes, "other"))
+        };
+        assert_eq!(bits(false, false), (true, false));
+        assert_eq!(bits(true, true), (true, false));
+        assert_eq!(bits(true, false), (false, false));
     }
 
     #[test]

@@ -8,14 +8,31 @@ dev=$(ctl moon doctor | sed -n 's/^ok *nic-found: //p' | cut -d, -f1)
 expect "the port takes an inbound tunnel SA" '^ok +live-tunnel ' ctl moon doctor --live "$dev"
 expect "the port takes a policy" '^ok +live-policy-out ' ctl moon doctor --live "$dev"
 nothing_left moon "after the trial"
+same "no policy of the trial is in the NIC" 0 "$(nic_count moon policies)"
+expect "a window it can do is taken" '^ok +live-window-64 ' ctl moon doctor --live "$dev"
+# What the device refuses is told in its own words, and leaves nothing either.
+for knob in tunnel_supported byte_limits; do nic_set moon $knob 0; done
+ctl moon doctor --live "$dev" >/tmp/refused.txt
+same "a refusal of what is needed is the exit status" 1 $?
+expect "a refusal is told" '^FAIL +live-tunnel ' cat /tmp/refused.txt
+expect "in the device's words" 'Byte limits are not supported|byte limits' grep -A3 live-limit-bytes /tmp/refused.txt
+expect "what is not refused is taken" '^ok +live-transport ' cat /tmp/refused.txt
+for knob in tunnel_supported byte_limits; do nic_set moon $knob 1; done
+nothing_left moon "after the refused trial"
+same "no policy of the refused trial is in the NIC" 0 "$(nic_count moon policies)"
+expect "the driver's counters are read" '^ok +nic-counters .*: the driver dropped nothing' ctl moon doctor
+expect "the kernel's log is read" '^ok +kernel-log: no fault' ctl moon doctor
 fails "a device that is not there is an error" ctl moon doctor --live nosuch
 start moon sun
 expect "charon's version is asked" '^ok +charon: strongSwan ' ctl moon doctor
 expect "the order of the plugins is right" '^ok +plugin-order: ' ctl moon doctor
 expect "the plugin answers on its socket" '^ok +plugin-version: ' ctl moon doctor
+expect "charon's process is looked at" '^ok +charon-capabilities: charon \(pid [0-9]+\) has CAP_NET_ADMIN' ctl moon doctor
+expect "and its buffers" '^ok +event-buffer: ' ctl moon doctor
 expect "what the child asks for is known from the plugin" '^ok +child sun/net: hw_offload = packet' ctl moon doctor
 initiate moon net
 expect "policies and SAs are in the NIC together" '^ok +offload-pairs: ' ctl moon doctor
+expect "each SA in the NIC has a direction" '^ok +offload-direction: ' ctl moon doctor
 sed 's/aes256gcm16-x25519-esn/aes256-sha256/' "$SCENARIO_DIR/hosts/moon/swanctl.conf" >/tmp/bad.conf
 expect "a file the NIC would refuse is refused" '^FAIL +child sun/net: .*Cannot offload authenticated' \
 	ctl moon doctor --conf /tmp/bad.conf

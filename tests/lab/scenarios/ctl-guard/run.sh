@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+topology vnic
+socket=$RUN/moon/run/charon.fastswan
+python() { PYTHONPATH=/share/ctl python3 "$LAB/lib/ctl_python.py" "$@"; }
+gate="10.1.0.0/24 === 10.2.0.0/24"
+closed() { ctl moon guard list | grep -Fxq "$gate"; }
+opened() { ! closed; }
+expect "there is no gate before charon" '^no gate is closed$' ctl moon guard list
+expect "and none to open" '^there was no gate$' ctl moon guard open --all
+start moon sun
+expect "nor is there one before a CHILD_SA" '^no gate is closed$' ctl moon guard list
+initiate moon net
+check "the CHILD_SA's gate is listed" closed
+expect "with who holds it" '^    held by .*net' ctl moon guard list
+expect "as JSON" '"selector": "10\.1\.0\.0/24 === 10\.2\.0\.0/24"' ctl moon guard list --json
+expect "doctor counts it" '^ok +guard-gates: 1 closed, none left over' ctl moon doctor
+reaches alice 10.2.0.10
+expect "charon closes again what is held" '=== 10\.2\.0\.0/24: charon closed it again' ctl moon guard open "$gate"
+check "it is closed" closed
+fails "and the exit status says so" ctl moon guard open --all
+until_true 5 closed
+check "it is closed again after all were opened" closed
+fails "a gate that is not there is no success" ctl moon guard open "10.9.0.0/16 === 10.8.0.0/16"
+expect "what is no selector is an error that shows one" 'is no gate: LOCAL/LENGTH === REMOTE/LENGTH' ctl moon guard open nonsense
+reaches alice 10.2.0.10
+
+# strongSwan's own Python package at the plugin's socket.
+expect "Python's vici: version" '"kernel-fixes": "auto"' python ask "$socket" version
+expect "Python's vici: status" '"packet": "2"' python ask "$socket" status
+expect "Python's vici: units" '"mode": "packet"' python stream "$socket" units list-unit
+expect "Python's vici: devices" '"esp-offload": "yes"' python stream "$socket" devices list-device
+expect "Python's vici: children" '"hw-offload": "packet"' python stream "$socket" children list-child
+expect "Python's vici: guard" '"local": "10\.1\.0\.0/24".*"holders": \["[^"]*net' python stream "$socket" guard list-gate
+fails "Python's vici: no command for keys" python ask "$socket" keys
+fails "Python's vici: no event for keys" python stream "$socket" units keys
+python events "$socket" 40 >/tmp/unit-events.txt &
+listener=$!
+sleep 1
+flap moon 1
+recovered "after a link flap" 10 alice 10.2.0.10
+until_true 10 grep -q '"change": "repaired"' /tmp/unit-events.txt
+expect "the event tells that a unit is lost" '"change": "lost"' cat /tmp/unit-events.txt
+expect "and that it is repaired" '"change": "repaired"' cat /tmp/unit-events.txt
+kill $listener
+
+check "moon ends the CHILD_SA" sw moon --terminate --ike sun
+expect "nobody holds the gate now, and it opens by itself" 'opens by itself in [0-9]+ s' ctl moon guard list
+expect "the operator may open it before" "^$gate: open\$" ctl moon guard open "$gate"
+check "it is open" opened
+initiate moon net
+check "it is closed again for the next CHILD_SA" closed
+
+# A charon that is killed leaves its gate to the operator.
+crash moon
+check "it stays closed after a crash" closed
+expect "who holds it is not known then" 'not known without the plugin' ctl moon guard list
+expect "it can be opened without charon" "^$gate: open\$" ctl moon guard open "$gate"
+check "it stays open" opened
+ip -n moon xfrm state flush
+ip -n moon xfrm policy flush
+flush_routes moon
+expect "all are taken away" '^(there was no gate|.*: open)$' ctl moon guard open --all
+refute "nothing of the gate is left" fastswan on moon nft list tables
