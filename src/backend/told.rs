@@ -27,11 +27,8 @@ const CHILDREN_MAX: usize = 200_000;
 
 /// Opens the socket. The plugin works without one, so a failure is a line and no more.
 pub(super) fn listen(core: &Arc<Core>, version: &str, path: &Path) -> Option<Arc<Server>> {
-    let told = Told {
-        core: Arc::clone(core),
-        strongswan: version.to_owned(),
-    };
-    let server = match Server::open(path, core.host.socket_owner(), Arc::new(told)) {
+    let source = source(core, version);
+    let server = match Server::open(path, core.host.socket_owner(), source) {
         Ok(server) => Arc::new(server),
         Err(error) => {
             log::warn!(
@@ -43,6 +40,14 @@ pub(super) fn listen(core: &Arc<Core>, version: &str, path: &Path) -> Option<Arc
     };
     core.units.tell(server.events());
     Some(server)
+}
+
+/// What the socket answers with.
+pub(super) fn source(core: &Arc<Core>, version: &str) -> Arc<dyn Source> {
+    Arc::new(Told {
+        core: Arc::clone(core),
+        strongswan: version.to_owned(),
+    })
 }
 
 struct Told {

@@ -18,6 +18,7 @@ mod sas;
 mod sharing;
 mod statistics;
 mod takeover;
+mod told;
 
 use std::collections::HashMap;
 use std::net::IpAddr;

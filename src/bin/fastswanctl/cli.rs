@@ -22,7 +22,7 @@ Exit status:
 
 /// Shows what packet offload of IPsec needs, and what is in the NIC
 #[derive(Debug, Parser)]
-#[command(name = "fastswanctl", version, about, after_help = EXIT_STATUS)]
+#[command(name = "fastswanctl", version, after_help = EXIT_STATUS)]
 pub(crate) struct Cli {
     /// Colours: with auto, on a terminal, unless NO_COLOR is set
     #[arg(

@@ -69,15 +69,25 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) if json => {
-            let text = serde_json::json!({ "schema": 1, "error": error.to_string() });
+            let text = serde_json::json!({ "schema": 1, "error": with_remedy(&error) });
             complain_json(&text.to_string());
             ExitCode::from(CANNOT)
         }
         Err(error) => {
-            complain(error);
+            complain(with_remedy(&error));
             ExitCode::from(CANNOT)
         }
     }
+}
+
+/// One line, and what to do where that is known.
+fn with_remedy(error: &io::Error) -> String {
+    let text = error.to_string().replace('\n', " ");
+    // The kernel's refusal, whoever passed it on.
+    if text.contains("(os error 1)") {
+        return format!("{text}: run it as root");
+    }
+    text
 }
 
 fn wants_json(command: &Command) -> bool {
@@ -221,7 +231,9 @@ fn run_doctor(options: &cli::Doctor, sockets: Sockets, out: &mut Out<'_>) -> io:
         None => doctor::Source::Loaded,
     };
     if let Some(folder) = &options.record {
-        let file = machine::record(&facts, folder)?;
+        let file = machine::record(&facts, folder).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", folder.display()))
+        })?;
         if !options.json {
             complain(format_args!("recorded as {}", file.display()));
         }
@@ -305,13 +317,44 @@ fn version(json: bool, sockets: &Sockets, out: &mut Out<'_>) -> io::Result<u8> {
     Ok(0)
 }
 
+/// What the page says before the options.
+const DESCRIPTION: &str = "\
+.SH DESCRIPTION
+.B fastswanctl
+shows whether this machine can put IPsec into its NIC (packet offload), what keeps it from doing so, and
+what is in the NIC now under the names that charon gives it. It works with and without a running charon;
+what cannot be learned without root is said. Only
+.B doctor \\-\\-live
+and
+.B guard open
+change anything.
+";
+
 /// The manual page: made from the options, with the parts that are written by hand.
 fn manual() -> io::Result<Vec<u8>> {
     let man = clap_mangen::Man::new(Cli::command()).section("8");
     let mut bytes = Vec::new();
-    man.render(&mut bytes)?;
+    man.render_title(&mut bytes)?;
+    man.render_name_section(&mut bytes)?;
+    man.render_synopsis_section(&mut bytes)?;
+    bytes.extend_from_slice(DESCRIPTION.as_bytes());
+    man.render_options_section(&mut bytes)?;
+    man.render_subcommands_section(&mut bytes)?;
+    // The commands have no pages of their own.
+    let text = String::from_utf8_lossy(&bytes)
+        .replace("fastswanctl\\-", "fastswanctl ")
+        .replace("(8)\n", "\n")
+        .replace(".SH SUBCOMMANDS", ".SH COMMANDS");
+    let mut bytes = text.into_bytes();
     for sub in Cli::command().get_subcommands() {
         options_of(sub, "", &mut bytes)?;
+    }
+    bytes.extend_from_slice(b".SH \"EXIT STATUS\"\n");
+    for line in cli::EXIT_STATUS.lines().skip(1) {
+        if let Some((code, meaning)) = line.trim().split_once(' ') {
+            let item = format!(".TP\n{code}\n{}\n", meaning.trim());
+            bytes.extend_from_slice(item.as_bytes());
+        }
     }
     bytes.extend_from_slice(include_str!("manual.roff").as_bytes());
     Ok(bytes)

@@ -283,6 +283,22 @@ impl Kernel {
         self.transport.ack(Protocol::Xfrm, &request)
     }
 
+    /// Adds a policy that the kernel deletes by itself after some seconds (rounded up by it).
+    pub fn new_policy_for(
+        &self,
+        message: &PolicyMessage<'_>,
+        seconds: u64,
+    ) -> Result<(), KernelError> {
+        let name = "XFRM_MSG_NEWPOLICY";
+        let mut message = modify(name, message)?;
+        message
+            .user_policy_info
+            .lifetime_cfg
+            .hard_add_expires_seconds = seconds;
+        let request = request(name, &XfrmMessage::AddPolicy(message))?;
+        self.transport.ack(Protocol::Xfrm, &request)
+    }
+
     /// One policy; `ENOENT` if there is none.
     pub fn get_policy(&self, key: &PolicyKey) -> Result<PolicyState, KernelError> {
         let name = "XFRM_MSG_GETPOLICY";

@@ -105,6 +105,27 @@ fn sent(message: &PolicyMessage<'_>, update: bool) -> Recorded {
 }
 
 #[test]
+fn a_policy_for_some_time_differs_in_that_alone() {
+    let key = key(Direction::Out);
+    let templates = [tunnel(7)];
+    let wire = Wire::new(None);
+    let kernel = Kernel::new(wire.clone());
+    kernel
+        .new_policy_for(&message(&key, &templates), 5)
+        .unwrap();
+    let mut info = fixed();
+    info.lifetime_cfg.hard_add_expires_seconds = 5;
+    let body = ModifyMessage {
+        user_policy_info: info,
+        nlas: vec![XfrmAttrs::Template(vec![template(7)])],
+    };
+    let sent = wire.take().remove(0);
+    let mut expected = vec![0; body.buffer_len()];
+    body.emit(&mut expected);
+    assert_eq!(sent.payload, expected);
+}
+
+#[test]
 fn a_policy_has_templates_and_offload_last() {
     let mut key = key(Direction::Out);
     key.mark = Mark {

@@ -26,7 +26,12 @@ use fastswan::xfrm::{
 
 use super::{Report, Verdict};
 
-/// An SA that was left behind is gone after this many seconds.
+/// What a kernel without packet offload does: it takes the object and forgets the device.
+const FORGOTTEN: &str = "the kernel took it without an error, but not into the device";
+/// What to do about that.
+const FORGOTTEN_REMEDY: &str =
+    "use a kernel of 6.2 or later that is built with CONFIG_XFRM_OFFLOAD.";
+/// An SA or a policy that was left behind is gone after this many seconds.
 const EXPIRES: u64 = 5;
 
 /// One capability that is tried.
@@ -144,24 +149,31 @@ pub(crate) fn try_device(name: &str, report: &mut Report) -> io::Result<()> {
             )
         })?;
     let kernel = Kernel::new(transport);
-    let place = || Some(name.to_owned());
     for (id, dir) in [
         ("live-policy-out", Direction::Out),
         ("live-policy-in", Direction::In),
     ] {
         let key = policy_key(dir);
-        match try_policy(&kernel, &key, link.ifindex) {
-            Ok(()) => report.good(id, place(), "taken"),
-            Err(error) => refusal(report, id, place(), Verdict::Fail, &error),
-        }
+        let result = try_policy(&kernel, &key, link.ifindex);
+        told(report, id, name, Verdict::Fail, &result);
     }
     for trial in trials() {
-        match try_sa(&kernel, &trial, link.ifindex)? {
-            Ok(()) => report.good(trial.id, place(), "taken"),
-            Err(error) => refusal(report, trial.id, place(), trial.worst, &error),
-        }
+        let result = try_sa(&kernel, &trial, link.ifindex)?;
+        told(report, trial.id, name, trial.worst, &result);
     }
     Ok(())
+}
+
+/// Whether the device has it, by the kernel's word.
+type Tried = Result<bool, KernelError>;
+
+fn told(report: &mut Report, id: &'static str, device: &str, worst: Verdict, result: &Tried) {
+    let device = Some(device.to_owned());
+    match result {
+        Ok(true) => report.good(id, device, "taken"),
+        Ok(false) => report.add(id, device, worst, FORGOTTEN, FORGOTTEN_REMEDY),
+        Err(error) => refusal(report, id, device, worst, error),
+    }
 }
 
 fn other(error: KernelError) -> io::Error {
@@ -224,8 +236,8 @@ fn policy_key(dir: Direction) -> PolicyKey {
     }
 }
 
-fn try_policy(kernel: &Kernel, key: &PolicyKey, ifindex: u32) -> Result<(), KernelError> {
-    kernel.new_policy(
+fn try_policy(kernel: &Kernel, key: &PolicyKey, ifindex: u32) -> Tried {
+    kernel.new_policy_for(
         &PolicyMessage {
             key,
             priority: 4_000_000,
@@ -235,9 +247,12 @@ fn try_policy(kernel: &Kernel, key: &PolicyKey, ifindex: u32) -> Result<(), Kern
             icmp: false,
             offload: Some(ifindex),
         },
-        false,
+        EXPIRES,
     )?;
-    kernel.del_policy(key)
+    let found = kernel.get_policy(key);
+    // It expires by itself if this fails.
+    kernel.del_policy(key)?;
+    Ok(found?.offload == Some(ifindex))
 }
 
 fn random(len: usize) -> io::Result<Vec<u8>> {
@@ -246,7 +261,7 @@ fn random(len: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn try_sa(kernel: &Kernel, trial: &Trial, ifindex: u32) -> io::Result<Result<(), KernelError>> {
+fn try_sa(kernel: &Kernel, trial: &Trial, ifindex: u32) -> io::Result<Tried> {
     let numbers = random(8)?;
     let number = |at: usize| {
         u32::from_be_bytes([
@@ -323,12 +338,36 @@ fn try_sa(kernel: &Kernel, trial: &Trial, ifindex: u32) -> io::Result<Result<(),
         replay: trial.replay,
         iptfs: Iptfs::default(),
     };
-    let result = kernel.new_sa(&message, false);
-    if result.is_ok() {
-        // It expires by itself if this fails.
-        if let Err(error) = kernel.del_sa(&id.key(), id.src.ip) {
-            return Ok(Err(error));
-        }
+    Ok(tried_sa(kernel, &message, ifindex))
+}
+
+fn tried_sa(kernel: &Kernel, message: &SaMessage<'_>, ifindex: u32) -> Tried {
+    kernel.new_sa(message, false)?;
+    let (key, src) = (message.id.key(), message.id.src.ip);
+    let found = kernel.get_sa(&key, src);
+    // It expires by itself if this fails.
+    kernel.del_sa(&key, src)?;
+    Ok(found?.placement == Placement::Packet(ifindex))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_device_does_not_have_is_no_success() {
+        let mut report = Report::default();
+        told(&mut report, "live-tunnel", "p0", Verdict::Fail, &Ok(true));
+        assert!(report.passed());
+        told(&mut report, "live-tunnel", "p0", Verdict::Fail, &Ok(false));
+        assert!(!report.passed());
+        assert!(report.findings[1].text.contains("not into the device"));
+        // Without permission nothing was tried, which says nothing of the device.
+        let refused = Err(KernelError::new("XFRM_MSG_NEWSA", libc::EPERM));
+        told(&mut report, "live-tunnel", "p0", Verdict::Fail, &refused);
+        assert_eq!(report.findings[2].verdict, Verdict::Skip);
+        let refused = Err(KernelError::new("XFRM_MSG_NEWSA", libc::EBUSY));
+        told(&mut report, "live-transport", "p0", Verdict::Warn, &refused);
+        assert_eq!(report.findings[3].verdict, Verdict::Warn);
     }
-    Ok(result)
 }
