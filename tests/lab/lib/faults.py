@@ -3,9 +3,9 @@
 """Fails every call into a NIC in turn, and compares what everybody believes afterwards.
 
 Owns the loop: for n = 1, 2, 3 ... the nth SA or policy that the gateway gives to its NIC fails, on the way of a CHILD_SA
-from its trap through set-up and rekey to its end, until the way holds no nth call any more. After each step SAD, SPD, NIC
-and charon must agree; while there is a trap, no packet may leave in clear, and with a CHILD_SA packets must arrive. Called
-by the scenario fault-loop. It must not know the plugin.
+from its trap through set-up and rekey to its end, until the way holds no nth call any more. From the failure on, after
+each step, SAD, SPD, NIC and charon must agree; while there is a trap, no packet may leave in clear, and with a CHILD_SA
+packets must arrive. Called by the scenario fault-loop. It must not know the plugin.
 
     faults.py CHILD SOCKET SOCKET     of moon, whose NIC fails, and of sun
 """
@@ -32,11 +32,18 @@ class Loop:
         self.child, self.host, self.moon, self.sun = child, Host("moon", "p0", moon), Vici(moon), Vici(sun)
         self.wrong = []
         self.where = ""
+        self.mark = 0
 
     def complain(self, text):
         self.wrong.append(f"{time.strftime('%T')} {self.where}: {text}")
 
-    def compare(self):
+    def failed_calls(self):
+        return int(re.search(r"^injected_fail=(\d+)", self.host.read("stats"), flags=re.M)[1])
+
+    def compare(self, always=False):
+        """Before the call that fails everything is as it was in the round before."""
+        if not always and self.failed_calls() == self.mark:
+            return
         found = self.host.settled(PATIENCE)
         if found:
             self.complain(found)
@@ -44,6 +51,8 @@ class Loop:
             self.complain(f"hw_offload = packet, but {self.host.kernel_sas()}")
 
     def traffic(self, needed):
+        if self.failed_calls() == self.mark:
+            return
         before = self.host.clear_frames()
         said = run("nsenter", "--net=/run/netns/alice", "ping", "-q", "-i", "0.02", "-c", "3", "-W", "1", "10.2.0.10")
         if self.host.clear_frames() != before:
@@ -85,7 +94,7 @@ class Loop:
         templates = run("ip", "-n", "moon", "xfrm", "policy").count("tmpl ")
         if templates:
             self.complain(f"{templates} policies left after the end")
-        self.compare()
+        self.compare(always=True)
 
     def changed(self, old):
         here = self.moon.installed(self.child)
@@ -97,9 +106,9 @@ class Loop:
             self.where = f"call {number} fails with errno {error}"
             with open(KNOB, "w") as knob:
                 knob.write(f"{number} {error}")
-            mark = int(re.search(r"^injected_fail=(\d+)", self.host.read("stats"), flags=re.M)[1])
+            self.mark = self.failed_calls()
             self.way()
-            hit = int(re.search(r"^injected_fail=(\d+)", self.host.read("stats"), flags=re.M)[1]) > mark
+            hit = self.failed_calls() > self.mark
             with open(KNOB, "w") as knob:
                 knob.write("0")
             if not hit:
