@@ -27,7 +27,8 @@ enum Does {
 const SETTINGS: NetlinkSettings = NetlinkSettings {
     buffer_len: 0,
     receive_buffer: 0,
-    timeout_ms: 100,
+    // More than a busy machine takes to switch to the other thread.
+    timeout_ms: 1000,
     retries: 2,
     ignore_retransmit_errors: false,
 };
