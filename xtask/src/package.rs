@@ -110,6 +110,16 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, only: Option<&str>, lab: bool) -> 
             Box::new(move || gateway::proof(bench, release)),
         ));
     }
+    for release in RELEASES {
+        let bench = &bench;
+        steps.push((
+            match release {
+                Release::Trixie => "second build trixie",
+                Release::Sid => "second build sid",
+            },
+            Box::new(move || debian::again(bench, release)),
+        ));
+    }
     steps.push(("rpm", Box::new(|| other::rpm(&bench))));
     steps.push(("in tree", Box::new(|| other::in_tree(&bench))));
     steps.push(("openwrt", Box::new(|| other::openwrt(&bench))));

@@ -279,7 +279,7 @@ pub(super) fn tarball(bench: &Bench<'_>) -> Result<Vec<Check>> {
                 let foreign: Vec<&str> = list
                     .lines()
                     .filter(|line| {
-                        line.contains("/target/")
+                        line.starts_with(&format!("{prefix}target/"))
                             || [".ko", ".o", ".so", ".a", ".lib", ".dll"]
                                 .iter()
                                 .any(|end| line.ends_with(end))

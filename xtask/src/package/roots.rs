@@ -217,7 +217,7 @@ impl Clean {
         // The mounts are made where nobody else sees them, so that nothing is left whatever happens.
         enter
             .args(["--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--kill-child"])
-            .args(["sh", "-ec"])
+            .args(["bash", "-ec"])
             .arg(
                 "cd \"$1\"\n\
                  mount -t overlay overlay -o \"lowerdir=$2,upperdir=$1/changes,workdir=$1/work\" root\n\
@@ -228,11 +228,12 @@ impl Clean {
                  mount -t devtmpfs devtmpfs root/dev 2>/dev/null || mount --rbind /dev root/dev\n\
                  ip link set lo up 2>/dev/null || true\n\
                  exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-                 CARGO_BUILD_JOBS=\"$CARGO_BUILD_JOBS\" chroot root bash /mnt/script",
+                 CARGO_BUILD_JOBS=\"$CARGO_BUILD_JOBS\" \"${@:3}\" chroot root bash /mnt/script",
             )
             .arg("sh")
             .arg(&self.dir)
             .arg(&self.root.tree)
+            .args(profile())
             .env("CARGO_BUILD_JOBS", jobs());
         Ok(enter)
     }
@@ -293,6 +294,14 @@ impl Drop for Clean {
             let _ = remove(&self.dir.join(name));
         }
     }
+}
+
+/// What the caller has said of cargo's release profile (less optimisation, to see sooner whether packages work).
+fn profile() -> Vec<String> {
+    std::env::vars()
+        .filter(|(name, _)| name.starts_with("CARGO_PROFILE_RELEASE_"))
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
 }
 
 /// How many compilers may run at a time, as the caller was told.
