@@ -169,7 +169,8 @@ fn bill(bench: &Bench<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Ids of what is linked: reached from our package by edges that are neither of a build script nor of a test.
+/// Ids of what is linked: reached from our package by edges that are neither of a build script nor of a test, and not
+/// through a macro, which runs in the compiler.
 fn linked(metadata: &Value) -> Result<Vec<String>> {
     let nodes = metadata["resolve"]["nodes"]
         .as_array()
@@ -183,6 +184,19 @@ fn linked(metadata: &Value) -> Result<Vec<String>> {
         })
         .and_then(|package| package["id"].as_str())
         .context("cargo does not know our package")?;
+    let macros: Vec<&str> = metadata["packages"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|package| {
+            package["targets"].as_array().is_some_and(|targets| {
+                targets
+                    .iter()
+                    .any(|target| target["kind"] == json!(["proc-macro"]))
+            })
+        })
+        .filter_map(|package| package["id"].as_str())
+        .collect();
     let mut found = vec![root.to_owned()];
     let mut next = 0;
     while let Some(id) = found.get(next).cloned() {
@@ -196,6 +210,7 @@ fn linked(metadata: &Value) -> Result<Vec<String>> {
                 .is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"].is_null()));
             if let Some(id) = dependency["pkg"].as_str()
                 && normal
+                && !macros.contains(&id)
                 && !found.iter().any(|one| one == id)
             {
                 found.push(id.to_owned());
@@ -241,10 +256,14 @@ mod tests {
         let edge =
             |to: &str, kind: Option<&str>| json!({ "pkg": to, "dep_kinds": [{ "kind": kind }] });
         let metadata = json!({
-            "packages": [{ "name": "fastswan", "id": "us" }],
+            "packages": [
+                { "name": "fastswan", "id": "us" },
+                { "name": "derive", "id": "derive", "targets": [{ "kind": ["proc-macro"] }] },
+            ],
             "resolve": { "nodes": [
                 { "id": "us", "deps": [edge("libc", None), edge("bindgen", Some("build")), edge("route", Some("dev"))] },
-                { "id": "libc", "deps": [edge("deeper", None)] },
+                { "id": "libc", "deps": [edge("deeper", None), edge("derive", None)] },
+                { "id": "derive", "deps": [edge("syn", None)] },
                 { "id": "bindgen", "deps": [edge("clang", None)] },
             ] },
         });
