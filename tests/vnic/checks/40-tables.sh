@@ -203,7 +203,7 @@ no_writeback() { # S8
 oseq_is() { ip -n A xfrm state | grep -A 8 0x00001001 | grep -q "oseq $1"; }
 check "numbers: not written back, with sync_replay they are" no_writeback
 
-mac_b() { in_ns B cat /sys/class/net/p1/address; }
+mac_b() { mac_of B p1; }
 
 mac_onlink() { # S6: unresolved at the add, then the neighbour's own update
 	ip -4 -n A neigh flush dev p0

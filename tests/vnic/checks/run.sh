@@ -17,7 +17,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/lib.sh"
 : "${VNIC_KO:=$here/../vnic.ko}"
 
-for tool in ip tc ping tcpdump socat ss ethtool python3 taskset; do
+for tool in ip tc ping tcpdump socat ss ethtool python3 taskset nsenter; do
 	command -v $tool >/dev/null || { echo "FAIL tool $tool is missing"; echo "0 passed, 1 failed"; exit 1; }
 done
 
@@ -41,6 +41,6 @@ done
 . "$here/end.sh"
 rm -rf "$WORK"
 echo "in $SECONDS s, the slowest:"
-sort -rn <<<"$times" | head -n 8 | sed 's/^/    /'
+sort -rn <<<"$times" | head -n "${TIMES_SHOWN:-8}" | sed 's/^/    /'
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
