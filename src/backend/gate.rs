@@ -29,6 +29,7 @@ impl GateWatch {
     /// switched off, or if the kernel has none.
     pub(super) fn open(core: &Core) -> Option<Arc<Self>> {
         if core.guard.settings().cover == Cover::No {
+            core.guard.say_what_is_left();
             return None;
         }
         if let Err(error) = core.guard.adopt() {
@@ -136,8 +137,21 @@ impl Backend {
         result
     }
 
+    /// The settings were read again: a gate that was switched off before is watched from now on.
+    pub(super) fn watch_gate(&self) {
+        if self.gate.get().is_some() || self.core.guard.settings().cover == Cover::No {
+            return;
+        }
+        if let Some(watch) = watch(&self.core, self.core.host.as_ref())
+            && let Err((watch, _)) = self.gate.set(watch)
+        {
+            // Another thread read them at the same time.
+            self.core.host.unwatch(watch.events().fd());
+        }
+    }
+
     fn look_after_gate(&self) {
-        if let Some((watch, task)) = &self.gate
+        if let Some((watch, task)) = self.gate.get()
             && self.core.guard.is_active()
         {
             watch.begin(*task);

@@ -129,7 +129,7 @@ pub struct Backend {
     /// Kept for the ticker, which does not own its tasks.
     _repairs: Arc<Repairs>,
     _truth: Arc<Truth>,
-    gate: Option<(Arc<GateWatch>, TaskId)>,
+    gate: OnceLock<(Arc<GateWatch>, TaskId)>,
     /// The plugin's socket, if it could be opened.
     server: Mutex<Option<Arc<Server>>>,
     /// The ticker does not keep them.
@@ -254,7 +254,10 @@ impl Backend {
                 )));
             }
         }
-        let gate = gate::watch(&core, host.as_ref());
+        let gate = OnceLock::new();
+        if let Some(watch) = gate::watch(&core, host.as_ref()) {
+            let _ = gate.set(watch);
+        }
         if let Some(lines) = left {
             let leftovers = core.find_leftovers(&lines);
             // From here on nothing protects what they protected: whoever closes a gate does it now.
@@ -294,7 +297,7 @@ impl Backend {
         self.core.host.unwatch(self.core.links.fd());
         self.core.host.unwatch(self.path_watch.fd());
         self.core.host.unwatch(self.core.ticker.fd());
-        if let Some((watch, _)) = &self.gate {
+        if let Some((watch, _)) = self.gate.get() {
             self.core.host.unwatch(watch.events().fd());
         }
         self.core.ticker.stop();
@@ -319,6 +322,7 @@ impl Backend {
     pub fn reload(&self) -> bool {
         let config = Arc::new(Config::read(self.core.host.as_ref()));
         self.core.guard.configure(config.guard.clone());
+        self.watch_gate();
         *self
             .core
             .config

@@ -56,10 +56,15 @@ pub fn open(transport: &dyn Transport, pair: &Pair) -> Result<()> {
     Ok(())
 }
 
-/// Takes both tables away, and with them all gates. A daemon that runs and holds gates writes them
-/// anew.
-pub fn open_all(transport: &dyn Transport) -> Result<()> {
-    Ok(kernel::remove(transport)?)
+/// Opens all gates, one after the other; how many there were. The tables stay, so that a daemon that runs sees gates
+/// opened and no tables lost: those it puts back whole, since a firewall that is loaded anew must open nothing.
+pub fn open_all(transport: &dyn Transport) -> Result<usize> {
+    let gates = list(transport)?;
+    for gate in &gates {
+        let key = gate.pair.gate();
+        kernel::remove_element(transport, &key.set, &key.key)?;
+    }
+    Ok(gates.len())
 }
 
 /// Reads `LOCAL/LENGTH === REMOTE/LENGTH`, with `[PROTOCOL]` behind it if the gate has one: what

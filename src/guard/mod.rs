@@ -202,12 +202,23 @@ impl Guard {
         self.settle(&[])
     }
 
+    /// With `guard = no` nothing is taken over; an operator who meant to be without has to know what is still closed.
+    pub fn say_what_is_left(&self) {
+        let left = admin::list(self.transport.as_ref()).unwrap_or_default();
+        if let Some(first) = left.first() {
+            log::warn!(
+                "guard = no, but a former daemon left {} gates closed, that of {} for one: `fastswanctl guard open --all` opens them",
+                left.len(),
+                first.pair
+            );
+        }
+    }
+
     /// Before an SA is installed: closes the gate of its selectors. Fails, with what to do about it,
     /// if that is impossible.
+    ///
+    /// With `guard = no`, too, it is noted whose outer addresses these are: the settings may change.
     pub fn close_for_sa(&self, id: &SaId, spec: &SaSpec) -> Result<()> {
-        if self.settings().cover == Cover::No {
-            return Ok(());
-        }
         let covered =
             self.covers(spec.offload) && self.can_guard(id.if_id, id.mark.is_set(), &spec.name);
         let (local, remote) = if spec.inbound {
@@ -321,9 +332,6 @@ impl Guard {
         spec: &PolicySpec,
         key: &PolicyKey,
     ) -> Result<()> {
-        if self.settings().cover == Cover::No {
-            return Ok(());
-        }
         if spec.kind == PolicyKind::Pass {
             let pass = pass_of(key);
             {

@@ -386,6 +386,7 @@ fn a_gate_that_nobody_holds_may_be_opened_by_anybody() {
     assert_eq!(count(&kernel, GATES), 0);
     assert!(guard.gates().is_empty());
     assert!(admin::open(kernel.as_ref(), &pair).is_err());
+    assert_eq!(admin::open_all(kernel.as_ref()).unwrap(), 0);
 }
 
 #[test]
@@ -498,4 +499,84 @@ fn an_sa_that_moves_takes_its_exemption_along() {
     );
     guard.open_for_sa(&moved.key());
     assert_eq!(count(&kernel, "peers4"), 0);
+}
+
+#[test]
+fn without_a_gate_the_tables_go_and_the_next_one_brings_all_of_them_back() {
+    let kernel = FakeKernel::new();
+    let mut settings = settings();
+    settings.hold = Hold::For(Duration::ZERO);
+    let guard = Arc::new(Guard::new(kernel.clone(), settings));
+    let watch = GuardWatch::open(&guard).unwrap();
+    guard.use_ike_port(500);
+    let (first, spec) = sa(1, true, LOCAL, REMOTE);
+    guard.close_for_sa(&first, &spec).unwrap();
+    let (plain, mut unguarded) = sa(2, true, LOCAL, REMOTE);
+    unguarded.offload = Offload::No;
+    guard.close_for_sa(&plain, &unguarded).unwrap();
+    assert!(watch.tick().is_some(), "there is something to look after");
+    guard.open_for_sa(&first.key());
+    assert_eq!(count(&kernel, GATES), 0);
+    assert_eq!(watch.tick(), None);
+    assert!(kernel.nft_table(ruleset::TABLE).is_none());
+    guard.close_for_sa(&first, &spec).unwrap();
+    for (set, elements) in [
+        (GATES, 1),
+        ("sa4_16_16", 1),
+        ("peers4", 1),
+        ("ike_ports", 1),
+    ] {
+        assert_eq!(count(&kernel, set), elements, "{set}");
+    }
+    assert!(watch.tick().is_some());
+}
+
+#[test]
+fn what_came_while_it_was_switched_off_is_exempt_once_it_is_on() {
+    let kernel = FakeKernel::new();
+    let mut off = settings();
+    off.cover = Cover::No;
+    let guard = Guard::new(kernel.clone(), off);
+    let (id, spec, key) = policy(Direction::In, PolicyKind::Pass, PriorityClass::Pass);
+    guard.close_for_policy(&id, &spec, &key).unwrap();
+    let (old, spec) = sa(1, true, "10.8.0.0/16", REMOTE);
+    guard.close_for_sa(&old, &spec).unwrap();
+    assert!(kernel.nft_table(ruleset::TABLE).is_none(), "off is off");
+    guard.configure(settings());
+    assert!(
+        kernel.nft_table(ruleset::TABLE).is_none(),
+        "nothing to guard yet"
+    );
+    let (id, spec) = sa(2, true, LOCAL, REMOTE);
+    guard.close_for_sa(&id, &spec).unwrap();
+    assert_eq!(count(&kernel, GATES), 1);
+    let rules = table(&kernel).rules;
+    let exempt = rules.iter().filter(|(chain, ..)| chain == "exempt_in");
+    assert_eq!(exempt.count(), 1);
+}
+
+#[test]
+fn all_gates_are_opened_but_those_that_are_held_and_lost_tables_come_back_whole() {
+    let kernel = FakeKernel::new();
+    let mut settings = settings();
+    settings.hold = Hold::Forever;
+    let guard = Arc::new(Guard::new(kernel.clone(), settings));
+    let watch = GuardWatch::open(&guard).unwrap();
+    for (number, remote) in [(1, REMOTE), (2, "10.3.0.0/16")] {
+        let (id, spec) = sa(number, true, LOCAL, remote);
+        guard.close_for_sa(&id, &spec).unwrap();
+    }
+    let (second, _) = sa(2, true, LOCAL, "10.3.0.0/16");
+    guard.open_for_sa(&second.key());
+    kernel.nft_change(ruleset::TABLE, None);
+    Readable::readable(&watch);
+    assert_eq!(
+        count(&kernel, GATES),
+        2,
+        "also the one that is only kept closed"
+    );
+    assert_eq!(admin::open_all(kernel.as_ref()).unwrap(), 2);
+    guard.verify(false);
+    assert_eq!(count(&kernel, GATES), 1, "one is held");
+    assert_eq!(guard.gates()[0].holders, ["net"]);
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::nft::{self, Change};
 use super::ruleset::{self, Category, TABLE};
-use super::{Guard, kernel};
+use super::{Busy, Guard, kernel};
 use crate::error::KernelError;
 use crate::host::Readable;
 use crate::xfrm::{EventSocket, Protocol, Received};
@@ -91,7 +91,7 @@ impl GuardWatch {
     /// Compares the tables with what they should be; how long until the next time, if there is
     /// something to look after.
     pub(crate) fn tick(&self) -> Option<Duration> {
-        if !self.guard.is_active() {
+        if !self.guard.is_active() || self.guard.rest() {
             return None;
         }
         self.guard.verify(false);
@@ -103,6 +103,29 @@ impl Guard {
     /// Whether there is a table to look after.
     pub(crate) fn is_active(&self) -> bool {
         self.lock().active
+    }
+
+    /// Takes the tables away if nothing is guarded any more: no packet is asked for nothing, and there is nothing to
+    /// look after. Returns whether there is no table.
+    fn rest(&self) -> bool {
+        let now = self.now();
+        let mut state = self.lock();
+        state.model.expire(now);
+        if state.busy || state.model.has_gates() {
+            return false;
+        }
+        // Whoever closes a gate meanwhile waits for the end of this transaction, and builds them anew.
+        state.busy = true;
+        state.active = false;
+        let busy = Busy(self);
+        drop(state);
+        if let Err(error) = kernel::remove(self.transport.as_ref()) {
+            log::error!("unable to take the empty tables of the gate away: {error}");
+        }
+        std::mem::forget(busy);
+        self.lock().busy = false;
+        self.changed.notify_all();
+        true
     }
 
     /// Compares the tables with what they should be, and mends them. `rewrite` writes the rules anew

@@ -394,6 +394,9 @@ static bool changes_links(int protocol, struct nlmsghdr *hdr)
 			/* of each kind there are new, delete, get and set */
 			return (hdr->nlmsg_type - RTM_BASE) % 4 != 2 &&
 				   hdr->nlmsg_type != RTM_NEWRULE;
+		case NETLINK_NETFILTER:
+			/* the gate looks for what a former daemon left */
+			return (hdr->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP;
 		default:
 			return TRUE;
 	}

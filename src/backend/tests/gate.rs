@@ -140,3 +140,22 @@ fn a_clean_stop_gives_the_gates_their_time_and_a_crash_does_not() {
     gateway.backend.shutdown();
     assert!(gateway.kernel.nft_table("fastswan").is_none());
 }
+
+#[test]
+fn switched_on_by_a_reload_it_is_watched() {
+    let gateway = Gateway::make(&[], &[(GUARD, "no")], Knobs::default());
+    gateway
+        .host
+        .texts
+        .lock()
+        .unwrap()
+        .insert(GUARD.into(), "units".into());
+    gateway.backend.reload();
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    assert_eq!(gates(&gateway).len(), 1);
+    gateway.kernel.nft_change("fastswan", None);
+    assert!(gates(&gateway).is_empty());
+    gateway.host.pump();
+    assert_eq!(gates(&gateway).len(), 1, "the event was heard");
+}

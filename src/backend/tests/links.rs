@@ -384,7 +384,12 @@ fn one_sa_or_policy_that_others_delete_is_repaired() {
 
 #[test]
 fn what_nobody_reports_is_found_in_time() {
-    let gateway = Gateway::with_settings(&[("plugins.kernel-fastswan.truth_interval", 60)]);
+    let gateway = Gateway::make(
+        &[("plugins.kernel-fastswan.truth_interval", 60)],
+        // The gate's time would go by on another clock.
+        &[("plugins.kernel-fastswan.guard_hold", "0")],
+        Knobs::default(),
+    );
     let child = Child::new(PACKET_PEER, Offload::Packet);
     gateway.add_child(&child).unwrap();
     let before = gateway.kernel.policies().len();

@@ -339,7 +339,9 @@ fn a_peer_on_the_link_is_the_drivers_business() {
 
 #[test]
 fn next_hops_in_use_are_kept_alive_and_no_others() {
-    let gateway = Gateway::routed(&[("plugins.kernel-fastswan.truth_interval", 0)], &[]);
+    let settings = [("plugins.kernel-fastswan.truth_interval", 0)];
+    // The gate's time would go by on another clock.
+    let gateway = Gateway::routed(&settings, &[("plugins.kernel-fastswan.guard_hold", "0")]);
     let far = Child::new(FAR_PEER, Offload::Packet);
     let soft = Child::number(PLAIN_PEER, Offload::No, 4);
     gateway.add_child(&far).unwrap();
