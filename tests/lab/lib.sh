@@ -20,3 +20,5 @@ RUN=/tmp/lab
 . "$LAB/lib/percpu.sh"
 . "$LAB/lib/offload.sh"
 . "$LAB/lib/guard.sh"
+. "$LAB/lib/leaks.sh"
+. "$LAB/lib/shapes.sh"

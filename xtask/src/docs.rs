@@ -45,6 +45,12 @@ const PAGES: &[Page] = &[
         also: &[],
         write: crate::compare::offload_page,
     },
+    Page {
+        name: "security",
+        title: "Security: who can send what, and what the gate is for",
+        also: &["xtask/src/leaks.rs", "xtask/src/leaks"],
+        write: crate::leaks::page,
+    },
 ];
 
 /// What of the plugin's code no page reports: the tool is not in the plugin, and the socket only tells of it. Sets of

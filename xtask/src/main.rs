@@ -21,6 +21,7 @@ mod initramfs;
 mod kernels;
 mod lab;
 mod lanes;
+mod leaks;
 mod objects;
 mod package;
 mod parity;
@@ -107,6 +108,21 @@ enum Command {
         /// Play nothing; compare what an earlier run wrote (target/parity/*/output).
         #[arg(long, value_name = "FILE")]
         recorded: Option<PathBuf>,
+    },
+    /// Play the leak matrix: faults while traffic runs, and what of it was in clear.
+    Leaks {
+        /// Only this plugin (else strongSwan's own, where it was not run with the same tests, and ours).
+        #[arg(long)]
+        plugin: Option<lab::Plugin>,
+        /// Only scenarios whose name contains this (links, tables, ike, daemon, shapes).
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
+        /// Which kernel to boot.
+        #[arg(long, default_value = "7.3")]
+        kernel: Series,
+        /// Play nothing; print what the last runs counted.
+        #[arg(long)]
+        recorded: bool,
     },
     /// Write the pages of results under docs/, or those named, from runs.
     Docs {
@@ -258,6 +274,21 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             recorded.as_deref(),
         ),
         Command::Screens => docs::screens(&repo),
+        Command::Leaks {
+            plugin,
+            only,
+            kernel,
+            recorded,
+        } => leaks::command_line(
+            &repo,
+            &cache,
+            &leaks::Run {
+                kernel,
+                plugin,
+                only,
+                recorded,
+            },
+        ),
         Command::Docs { names, only } => docs::write(&repo, &cache, &names, only.as_deref()),
         Command::Lab(LabCommand::Run {
             names,

@@ -86,6 +86,8 @@ write_strongswan_conf() {
 	[ ! -e "$dir/swanctl" ] || plugins="nonce pem pkcs1 pkcs8 x509 pubkey curve25519 sha1 sha2 random"
 	printf 'swanctl {\n\tload = %s\n}\n' "$plugins" >>"$dir/strongswan.conf"
 	[ ! -e "$fragment" ] || echo "include $fragment" >>"$dir/strongswan.conf"
+	# What a scenario changes from one start to the next.
+	[ -z "${CHARON_CONF:-}" ] || echo "$CHARON_CONF" >>"$dir/strongswan.conf"
 }
 
 # start HOST...: starts a charon on each, waits for it and loads the scenario's swanctl.conf.

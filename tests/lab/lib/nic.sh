@@ -258,6 +258,7 @@ host_clean() {
 	[ "$left" = 0 ] || xfrm_policies "$host" | head -n 20 | sed 's/^/       | /'
 	same "$host: table 220 is empty" "" "$(routes "$host")"
 	same "$host: no IKE port is open" "" "$(on "$host" ss -Hlun '( sport = 500 or sport = 4500 )')"
+	same "$host: no gate is left closed for good" "" "$(gates_for_good "$host")"
 	if [ "$WIRE" = vnic ]; then
 		until_true 8 nic_freed "$host"
 		same "$host: the NIC holds no SA" "" "$(nic_file "$host" sas)"

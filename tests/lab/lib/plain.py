@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Sends UDP packets in clear on a device, with any addresses.
+"""Sends UDP packets in clear on a device, with any addresses and in any shape.
 
-Owns the building of these frames. Called by guard.sh: plain.py DEVICE MAC FROM TO COUNT. A packet socket
-passes by routing, policies and netfilter: this is what somebody on the wire can send.
+Owns the building of these frames. Called by guard.sh: plain.py DEVICE MAC FROM TO COUNT [whole|fragments|options]. A packet
+socket passes by routing, policies and netfilter: this is what somebody on the wire can send.
 """
 import ipaddress
 import socket
 import struct
 import sys
+
+UDP, FRAGMENT, OPTIONS = 17, 44, 60
+PAYLOAD = b"in clear, 16 by."
+NUMBER = 0x4711
 
 
 def checksum(data):
@@ -20,29 +24,55 @@ def checksum(data):
     return ~total & 0xFFFF
 
 
-def main():
-    device, mac, source, target, count = sys.argv[1:6]
-    source, target = ipaddress.ip_address(source), ipaddress.ip_address(target)
-    payload = b"in clear"
-    length = 8 + len(payload)
+def ip4(source, target, content, options=b"", fragment=0, number=NUMBER):
+    words = (20 + len(options)) // 4
+    head = struct.pack("!BBHHHBBH", 0x40 | words, 0, words * 4 + len(content), number, fragment, 64, UDP, 0)
+    head += source.packed + target.packed + options
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + content
+
+
+def ip6(source, target, content, following=UDP):
+    return struct.pack("!IHBB", 6 << 28, len(content), following, 64) + source.packed + target.packed + content
+
+
+def udp(source, target):
+    length = 8 + len(PAYLOAD)
+    plain = struct.pack("!HHHH", 7777, 7777, length, 0) + PAYLOAD
     if source.version == 4:
-        udp = struct.pack("!HHHH", 7777, 7777, length, 0) + payload
-        head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + length, 1, 0, 64, 17, 0)
-        head += source.packed + target.packed
-        head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
-        kind = 0x0800
-    else:
-        pseudo = source.packed + target.packed + struct.pack("!IHBB", length, 0, 0, 17)
-        udp = struct.pack("!HHHH", 7777, 7777, length, 0) + payload
-        udp = udp[:6] + struct.pack("!H", checksum(pseudo + udp) or 0xFFFF) + payload
-        head = struct.pack("!IHBB", 6 << 28, length, 17, 64) + source.packed + target.packed
-        kind = 0x86DD
+        return plain
+    pseudo = source.packed + target.packed + struct.pack("!IHBB", length, 0, 0, UDP)
+    return plain[:6] + struct.pack("!H", checksum(pseudo + plain) or 0xFFFF) + PAYLOAD
+
+
+def packets(source, target, shape, number):
+    """One UDP datagram as IP packets."""
+    whole = udp(source, target)
+    if source.version == 4:
+        if shape == "fragments":
+            return [ip4(source, target, whole[:16], fragment=0x2000, number=number),
+                    ip4(source, target, whole[16:], fragment=2, number=number)]
+        # Three no operations and the end of the list.
+        return [ip4(source, target, whole, options=b"\1\1\1\0" if shape == "options" else b"", number=number)]
+    if shape == "fragments":
+        first = struct.pack("!BBHI", UDP, 0, 1, number) + whole[:16]
+        second = struct.pack("!BBHI", UDP, 0, 16, number) + whole[16:]
+        return [ip6(source, target, first, FRAGMENT), ip6(source, target, second, FRAGMENT)]
+    if shape == "options":
+        return [ip6(source, target, bytes([UDP, 0, 1, 4, 0, 0, 0, 0]) + whole, OPTIONS)]
+    return [ip6(source, target, whole)]
+
+
+def main():
+    device, mac, source, target, count, *shape = sys.argv[1:]
+    source, target = ipaddress.ip_address(source), ipaddress.ip_address(target)
     sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     sender.bind((device, 0))
     own = sender.getsockname()[4]
-    frame = bytes.fromhex(mac.replace(":", "")) + own + struct.pack("!H", kind) + head + udp
-    for _ in range(int(count)):
-        sender.send(frame)
+    kind = 0x0800 if source.version == 4 else 0x86DD
+    head = bytes.fromhex(mac.replace(":", "")) + own + struct.pack("!H", kind)
+    for index in range(int(count)):
+        for packet in packets(source, target, shape[0] if shape else "whole", NUMBER + index):
+            sender.send(head + packet)
 
 
 main()

@@ -1,32 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 topology vnic
-start moon sun
-guard_begin
-initiate moon net4
-initiate moon net6
-reaches alice 10.2.0.10
-reaches alice fd00:2::10
-reaches bob 10.1.0.1
-cell "no fault" true
-cell "link flap" flap moon 0.3
-heal
-cell "policies flushed" ip -n moon xfrm policy flush
-heal
-cell "SAs flushed" ip -n moon xfrm state flush
-heal
-cell "peer deletes" sw sun --terminate --ike four --timeout 3
-cell "all terminated" sw moon --terminate --ike six --timeout 3
-heal
-cell "kill -9" crash moon
-ip -n moon xfrm state flush
-ip -n moon xfrm policy flush
-cell "killed, and all flushed" true
-start moon
-initiate moon net4
-initiate moon net6
-reaches alice 10.2.0.10
-cell "clean stop" stop moon
-guard_end
-stop sun
-guard_gone moon
-guard_gone sun
+flushed() {
+	ip -n moon xfrm policy flush
+	ip -n moon xfrm state flush
+}
+peer_deletes() {
+	sw sun --terminate --ike four
+	sw sun --terminate --ike six
+}
+tables_gone() {
+	on moon nft flush ruleset
+	sleep 0.7
+	ip -n moon xfrm policy flush
+}
+killed_and_flushed() {
+	crash moon
+	flushed
+}
+faults() {
+	leak "no fault" true
+	leak "link flap" flap moon 0.3
+	leak "both flushed" flushed
+	leak "IKE_SAs deleted by the peer" peer_deletes
+	ours leak "nft flush ruleset, then policies flushed" tables_gone
+	leak "kill -9, then all flushed" killed_and_flushed
+	leak "clean stop" stop moon
+}
+matrix faults hold
