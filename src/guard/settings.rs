@@ -62,7 +62,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            cover: Cover::No,
+            cover: Cover::Units,
             hold: Hold::For(Duration::from_secs(10)),
             on_stop: OnStop::HoldTime,
             mark: 0x1000_0000,
