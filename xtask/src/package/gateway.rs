@@ -169,7 +169,7 @@ pub(super) fn proof(bench: &Bench<'_>, release: Release) -> Result<Vec<Check>> {
             ),
         )?;
         says(&text, "A running charon goes on with kernel-fastswan")?;
-        says(&text, "plugin 'kernel-fastswan' failed to load")
+        says(&text, "plugin 'kernel-fastswan': failed to load")
     }));
     checks.push(check("purged, nothing is behind", || {
         let text = clean.run(
