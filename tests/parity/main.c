@@ -66,6 +66,27 @@ static void log_line(debug_t group, level_t level, char *format, ...)
 }
 
 /*
+ * charon's own code does not log by dbg but on the bus.
+ */
+
+METHOD(logger_t, bus_line, void,
+	logger_t *this, debug_t group, level_t level, int thread, ike_sa_t *ike_sa,
+	const char *message)
+{
+	char *copy = strdup(message);
+
+	translate(copy, "\n", " ");
+	record_log(copy);
+	free(copy);
+}
+
+METHOD(logger_t, bus_level, level_t,
+	logger_t *this, debug_t group)
+{
+	return LEVEL_CTRL;
+}
+
+/*
  * Events
  */
 
@@ -160,6 +181,7 @@ static void play(const row_t *row, const char *plugin, FILE *to,
 				 const struct timespec *began, bool *clean)
 {
 	static kernel_listener_t listener;
+	static logger_t logger;
 	char list[128];
 	int i;
 
@@ -177,6 +199,11 @@ static void play(const row_t *row, const char *plugin, FILE *to,
 		_exit(3);
 	}
 	dbg = log_line;
+	logger = (logger_t){
+		.log = _bus_line,
+		.get_level = _bus_level,
+	};
+	charon->bus->add_logger(charon->bus, &logger);
 	/* one without charon's own listener, which would act on events */
 	charon->kernel = kernel_interface_create();
 	listener = (kernel_listener_t){

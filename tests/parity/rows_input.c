@@ -51,7 +51,9 @@ static void algorithm(const void *arg)
 }
 
 #define WRONG(n, ...) .name = "input/" n, .run = algorithm, \
-	.arg = &(const wrong_t){ __VA_ARGS__ }, \
+	.arg = &(const wrong_t){ __VA_ARGS__ }
+
+#define UNNAMED \
 	.why = "we name the algorithm in the line that says what failed", \
 	.differs = { "step 2: log names *: no | log names *: yes" }
 
@@ -151,20 +153,20 @@ const row_t rows_input[] = {
 		"add_sa in: SUCCESS | FAILED",
 		"*: sa esp *: only with kernel-netlink",
 	  } },
-	{ WRONG("encryption-unknown", 99, 16, AUTH_HMAC_SHA1_96, 20, "algorithm 99") },
+	{ WRONG("encryption-unknown", 99, 16, AUTH_HMAC_SHA1_96, 20, "algorithm 99"), UNNAMED },
 	{ WRONG("encryption-unsupported", ENCR_IDEA, 16, AUTH_HMAC_SHA1_96, 20,
 			"IDEA") },
 	{ WRONG("encryption-ccm-camellia", ENCR_CAMELLIA_CCM_ICV16, 19,
 			AUTH_UNDEFINED, 0, "CAMELLIA_CCM_16") },
-	{ WRONG("integrity-unknown", ENCR_AES_CBC, 16, 99, 20, "algorithm 99") },
+	{ WRONG("integrity-unknown", ENCR_AES_CBC, 16, 99, 20, "algorithm 99"), UNNAMED },
 	{ WRONG("integrity-unsupported", ENCR_AES_CBC, 16, AUTH_DES_MAC, 8,
 			"DES_MAC") },
 	{ WRONG("key-length-cbc", ENCR_AES_CBC, 15, AUTH_HMAC_SHA1_96, 20,
-			"AES_CBC") },
+			"AES_CBC"), UNNAMED },
 	{ WRONG("key-length-gcm", ENCR_AES_GCM_ICV16, 16, AUTH_UNDEFINED, 0,
-			"AES_GCM_16") },
+			"AES_GCM_16"), UNNAMED },
 	{ WRONG("key-length-none", ENCR_AES_GCM_ICV16, 0, AUTH_UNDEFINED, 0,
-			"AES_GCM_16") },
+			"AES_GCM_16"), UNNAMED },
 	{ .name = "input/algorithm-registered", .run = registered },
 	{ .name = "input/algorithm-registered-ccm", .run = registered_ccm,
 	  .messages = TRUE },

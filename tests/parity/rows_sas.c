@@ -715,7 +715,10 @@ const row_t rows_sas[] = {
 	BOTH("packet-limits", packet_limits),
 	BOTH("packet-rekey-only", packet_rekey_only),
 	BOTH("tfc", tfc),
-	BOTH("tfc-mtu", tfc_mtu),
+	BOTH("tfc-mtu", tfc_mtu,
+		 .why = "kernel-netlink does not tell an SA that is not there from a failure "
+				"when it is queried",
+		 .differs = { "@7.3 query_sa *: FAILED, * | NOT_FOUND, *" }),
 	BOTH("tfc-transport", tfc_transport),
 	BOTH("tfc-ah", tfc_ah),
 	BOTH("mark", mark),
