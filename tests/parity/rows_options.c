@@ -87,8 +87,8 @@ const row_t rows_options[] = {
 			 "comes before kernel-netlink's is tested with the shim" },
 	{ .name = "option/ignore_retransmit_errors",
 	  .why = "no observable effect unless an answer of the kernel is lost, "
-			 "which a netlink socket of the kernel does not do; our transport "
-			 "sends nothing twice" },
+			 "which a netlink socket of the kernel does not do; unit tests have "
+			 "one that does (xfrm::netlink::retransmission)" },
 	{ .name = "option/hw_offload_feature_interface",
 	  .why = "names the link that kernel-netlink probes for the ethtool "
 			 "feature; we ask each device itself (scenarios of the lab)" },
