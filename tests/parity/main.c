@@ -167,10 +167,15 @@ static long since(const struct timespec *then)
 
 static void set_option(const char *option)
 {
-	char *text = strdup(option), *value = strchr(text, '=');
+	char *text = strdup(option), *value = strchr(text, '='), *key;
 
 	*value++ = '\0';
-	lib->settings->set_str(lib->settings, "%s.%s", value, lib->ns, text);
+	/* what a conversion stands for is one section, whatever dots are in it */
+	if (asprintf(&key, "%s.%s", lib->ns, text) > 0)
+	{
+		lib->settings->set_str(lib->settings, key, value);
+		free(key);
+	}
 	free(text);
 }
 

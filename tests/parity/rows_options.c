@@ -34,7 +34,7 @@ static void stale(const void *arg)
 	ip("xfrm policy add dir out src 10.1.0.0/16 dst 10.2.0.0/16 action block "
 	   "priority 1");
 	policy_add(policy_create(POLICY_OUT));
-	logged("policy already exists");
+	logged("already exists, try to update it");
 	state("taken over");
 }
 
