@@ -43,7 +43,7 @@ impl Core {
             return self.join_at(turn, question, placement, newcomer);
         }
         if question.apart {
-            return Ok(self.decide(question, Mode::Packet)?.placement);
+            return self.place_apart(question);
         }
         let Some(placement) = turn.view(|unit| unit.next) else {
             let place = self.decide(question, Mode::Packet)?;
@@ -72,6 +72,25 @@ impl Core {
             }
         }
         self.join_at(turn, question, placement, newcomer)
+    }
+
+    /// An SA whose reqid belongs to SAs with other selectors in some NIC. In packet mode on another
+    /// device it does them no harm; outside of packet mode it would: the kernel takes it for the end
+    /// of the list of SAs in NICs (net/xfrm/xfrm_state.c: xfrm_state_find, XFRM_STATE_INSERT) and
+    /// finds none for their policies.
+    fn place_apart(&self, question: &Question<'_>) -> Result<Placement> {
+        let placement = self.decide(question, Mode::Packet)?.placement;
+        if placement.is_packet() {
+            return Ok(placement);
+        }
+        Err(Error::Refused {
+            reason: format!(
+                "reqid {} belongs to a CHILD_SA with other traffic selectors in packet mode, whose \
+                 policies would find no SA beside one in {placement} mode",
+                question.reqid
+            ),
+            remedy: "give each of them a reqid of its own or none".to_owned(),
+        })
     }
 
     /// Checks whether an object can be where the rest is; `auto` takes the rest along.

@@ -42,65 +42,22 @@ fn packet_is_refused_while_the_reqid_serves_other_selectors() {
 }
 
 #[test]
-fn auto_goes_lower_beside_it_and_decides_nothing_for_it() {
+fn auto_is_refused_beside_it_since_the_kernel_would_lose_the_one_in_the_nic() {
     let gateway = Gateway::new();
     let first = child(2, 0x1000, Offload::Packet);
-    let second = child(3, 0x2000, Offload::Auto);
     gateway.add_child(&first).unwrap();
-    gateway.add_child(&second).unwrap();
-    let of = |spi: u32| {
-        let sas = gateway.kernel.sas();
-        let of: Vec<_> = sas
-            .iter()
-            .filter(|sa| sa.id.spi.0 & 0xf000 == spi)
-            .map(|sa| sa.placement)
-            .collect();
-        of
-    };
-    assert_eq!(of(0x1000), [Placement::Packet(P0); 2]);
-    assert_eq!(of(0x2000), [Placement::Crypto(P0); 2]);
-    let offloaded = |net: &str| {
-        let policies = gateway.kernel.policies();
-        let remote: IpAddr = net.parse().unwrap();
-        policies
-            .iter()
-            .filter(|policy| {
-                let selector = &policy.key.selector;
-                policy.templates > 0
-                    && [selector.src.first(), selector.dst.first()].contains(&remote)
-            })
-            .filter(|policy| policy.offload.is_some())
-            .count()
-    };
-    assert_eq!((offloaded("10.2.0.0"), offloaded("10.3.0.0")), (2, 0));
+    for offload in [Offload::Auto, Offload::No, Offload::Crypto] {
+        let second = child(3, 0x2000, offload);
+        let text = line(gateway.add_child(&second));
+        assert!(text.contains("reqid 77 belongs to a CHILD_SA"), "{text}");
+        assert!(text.contains("a reqid of its own"), "{text}");
+        assert_eq!(gateway.kernel.sas().len(), 2);
+    }
     // The one in the NIC is rekeyed there.
     let next = child(2, 0x3000, Offload::Packet);
     gateway.add_child(&next).unwrap();
-    assert_eq!(of(0x3000), [Placement::Packet(P0); 2]);
-    for child in [&first, &next, &second] {
-        gateway.delete_child(child);
-    }
-    gateway.assert_empty();
-}
-
-#[test]
-fn a_refused_step_of_the_one_beside_it_moves_nothing_of_it() {
-    let gateway = Gateway::new();
-    let first = child(2, 0x1000, Offload::Packet);
-    let second = child(3, 0x2000, Offload::Auto);
-    gateway.add_child(&first).unwrap();
-    let newsa = crate::xfrm::consts::XFRM_MSG_NEWSA;
-    let text = Some("other: no such algorithm");
-    gateway.kernel.refuse_next(newsa, libc::EINVAL, text);
-    gateway.add_child(&second).unwrap();
-    let placements: Vec<_> = gateway.kernel.sas().iter().map(|sa| sa.placement).collect();
-    let software = placements
-        .iter()
-        .filter(|placement| **placement == Placement::Software);
-    assert_eq!(software.count(), 2, "{placements:?}");
-    let next = child(2, 0x3000, Offload::Packet);
-    gateway.add_child(&next).unwrap();
-    for child in [&first, &next, &second] {
+    assert_eq!(gateway.placements().0, [Placement::Packet(P0); 4]);
+    for child in [&first, &next] {
         gateway.delete_child(child);
     }
     gateway.assert_empty();

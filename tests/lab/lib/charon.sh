@@ -95,8 +95,8 @@ start() {
 	local host
 	for host; do
 		# charon does not remove its sockets; an old one would look like a daemon that is up.
-		rm -rf "$RUN/$host/run"
 		mkdir -p "$RUN/$host/run"
+		run_clear "$host"
 		write_strongswan_conf "$host"
 		# A private /run: two daemons on one machine keep their pid files and sockets apart.
 		(
@@ -215,9 +215,13 @@ stop() {
 crash() {
 	kill -KILL "$(cat "$RUN/$1/pid")"
 	until_true 5 test -e "$RUN/$1/exit" || bad "charon on $1 survives SIGKILL"
-	rm -rf "$RUN/$1/run"
+	run_clear "$1"
 	forget "$1"
 }
+
+# run_clear HOST: its /run without what is worth nothing after the daemon's end. The ledger of what is in the kernel stays,
+# as it does on a machine whose charon crashed.
+run_clear() { find "$RUN/$1/run" -mindepth 1 ! -name 'charon.fastswan.state*' -delete; }
 
 forget() {
 	rm -f "$RUN/$1/exit" "$RUN/$1/pid"
@@ -241,5 +245,5 @@ charon_verdict() {
 	if [ "$PLUGIN" = kernel-fastswan ] && [ -z "$PLUGIN_STEPS_ASIDE" ]; then
 		expect "kernel-fastswan is active on $host" 'kernel-fastswan.*active|active.*kernel-fastswan' log "$host"
 	fi
-	same "$host: the plugin's socket is gone" "" "$(ls "$RUN/$host/run/" 2>/dev/null | grep fastswan)"
+	same "$host: the plugin's socket is gone" "" "$(ls "$RUN/$host/run/" 2>/dev/null | grep -x 'charon\.fastswan')"
 }
