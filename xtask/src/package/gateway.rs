@@ -264,6 +264,7 @@ const SCENARIOS: &[&str] = &[
 /// What AppArmor's profiles are made of, in a root that has the package.
 const APPARMOR: &[&str] = &[
     "usr/sbin/apparmor_parser",
+    "usr/share/apparmor-features",
     "etc/apparmor",
     "etc/apparmor.d/abi",
     "etc/apparmor.d/abstractions",
