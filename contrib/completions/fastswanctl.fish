@@ -31,20 +31,20 @@ complete -c fastswanctl -n "__fish_fastswanctl_needs_command" -l vici -d 'charon
 complete -c fastswanctl -n "__fish_fastswanctl_needs_command" -l socket -d 'The plugin\'s socket' -r -F
 complete -c fastswanctl -n "__fish_fastswanctl_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c fastswanctl -n "__fish_fastswanctl_needs_command" -s V -l version -d 'Print version'
-complete -c fastswanctl -n "__fish_fastswanctl_needs_command" -f -a "doctor" -d 'Checks whether this machine can do packet offload, and says what to do if not; changes nothing but with --live'
-complete -c fastswanctl -n "__fish_fastswanctl_needs_command" -f -a "status" -d 'Shows each CHILD_SA with what kernel and NIC really hold of it; changes nothing'
+complete -c fastswanctl -n "__fish_fastswanctl_needs_command" -f -a "doctor" -d 'Checks whether packet offload can work here, with remedies'
+complete -c fastswanctl -n "__fish_fastswanctl_needs_command" -f -a "status" -d 'Shows each CHILD_SA with what kernel and NIC really hold of it'
 complete -c fastswanctl -n "__fish_fastswanctl_needs_command" -f -a "guard" -d 'Lists and opens the gates against traffic in clear'
-complete -c fastswanctl -n "__fish_fastswanctl_needs_command" -f -a "watch" -d 'Shows status, live; keys sort and filter; changes nothing'
-complete -c fastswanctl -n "__fish_fastswanctl_needs_command" -f -a "metrics" -d 'Writes counters in the text format of Prometheus; changes nothing'
-complete -c fastswanctl -n "__fish_fastswanctl_needs_command" -f -a "version" -d 'Shows the versions of this command, the plugin, strongSwan and the kernel; changes nothing'
+complete -c fastswanctl -n "__fish_fastswanctl_needs_command" -f -a "watch" -d 'Shows status, live; keys sort and filter'
+complete -c fastswanctl -n "__fish_fastswanctl_needs_command" -f -a "metrics" -d 'Writes counters in the text format of Prometheus'
+complete -c fastswanctl -n "__fish_fastswanctl_needs_command" -f -a "version" -d 'Shows the versions of command, plugin, strongSwan and kernel'
 complete -c fastswanctl -n "__fish_fastswanctl_needs_command" -f -a "completions" -d 'Writes a completion script for a shell to stdout'
 complete -c fastswanctl -n "__fish_fastswanctl_needs_command" -f -a "man" -d 'Writes the manual page to stdout'
 complete -c fastswanctl -n "__fish_fastswanctl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand doctor" -l conf -d 'Checks the connections of a swanctl.conf instead of the loaded ones' -r -F
-complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand doctor" -l live -d 'Also has a device take and drop trial SAs and policies; needs root, and briefly blocks tc offload and mode changes on it' -r
+complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand doctor" -l live -d 'Also has a device take and drop trial SAs and policies' -r
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand doctor" -l record -d 'Writes what was found out about this machine to a folder' -r -F
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand doctor" -l from -d 'Judges a recorded machine instead of this one' -r -F
-complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand doctor" -l kernel-fixes -d 'Fixes that the kernel has beyond its release: all, or names as in kernel-fix' -r
+complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand doctor" -l kernel-fixes -d 'Fixes that the kernel has beyond its release' -r
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand doctor" -l color -d 'Colours: with auto, on a terminal, unless NO_COLOR is set' -r -f -a "auto\t'If stdout is a terminal that can, and NO_COLOR is not set'
 always\t'Always'
 never\t'Never'"
@@ -52,10 +52,10 @@ complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand doctor" -l vici 
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand doctor" -l socket -d 'The plugin\'s socket' -r -F
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand doctor" -l json -d 'As JSON'
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand status" -l child -d 'Only CHILD_SAs of this name, in detail; CONNECTION/CHILD and CONNECTION/CHILD#ID are names, too' -r
+complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand status" -l child -d 'Only CHILD_SAs of this name, in detail' -r
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand status" -l device -d 'Only what is on this device' -r
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand status" -l peer -d 'Only CHILD_SAs with this peer' -r
-complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand status" -l interval -d 'Seconds between the two looks that rates are made of; 0 for one look without rates. NICs count about once a second, so that a longer time is more exact' -r
+complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand status" -l interval -d 'Seconds between the two looks that rates are made of' -r
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand status" -l from -d 'Shows a recorded machine instead of this one' -r -F
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand status" -l color -d 'Colours: with auto, on a terminal, unless NO_COLOR is set' -r -f -a "auto\t'If stdout is a terminal that can, and NO_COLOR is not set'
 always\t'Always'
@@ -70,8 +70,8 @@ never\t'Never'"
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand guard; and not __fish_seen_subcommand_from list open help" -l vici -d 'charon\'s vici socket' -r -F
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand guard; and not __fish_seen_subcommand_from list open help" -l socket -d 'The plugin\'s socket' -r -F
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand guard; and not __fish_seen_subcommand_from list open help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand guard; and not __fish_seen_subcommand_from list open help" -f -a "list" -d 'Lists the gates that are closed, and who holds them; changes nothing'
-complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand guard; and not __fish_seen_subcommand_from list open help" -f -a "open" -d 'Opens gates, so that their traffic may leave and enter in clear: CHANGES THE STATE of the kernel. Works without charon; while it runs, it closes again at once what a CHILD_SA or trap holds'
+complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand guard; and not __fish_seen_subcommand_from list open help" -f -a "list" -d 'Lists the gates that are closed, and who holds them'
+complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand guard; and not __fish_seen_subcommand_from list open help" -f -a "open" -d 'Opens gates: what they guard may then leave and enter in clear'
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand guard; and not __fish_seen_subcommand_from list open help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand guard; and __fish_seen_subcommand_from list" -l color -d 'Colours: with auto, on a terminal, unless NO_COLOR is set' -r -f -a "auto\t'If stdout is a terminal that can, and NO_COLOR is not set'
 always\t'Always'
@@ -88,8 +88,8 @@ complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand guard; and __fis
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand guard; and __fish_seen_subcommand_from open" -l all -d 'All gates'
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand guard; and __fish_seen_subcommand_from open" -l json -d 'As JSON'
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand guard; and __fish_seen_subcommand_from open" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand guard; and __fish_seen_subcommand_from help" -f -a "list" -d 'Lists the gates that are closed, and who holds them; changes nothing'
-complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand guard; and __fish_seen_subcommand_from help" -f -a "open" -d 'Opens gates, so that their traffic may leave and enter in clear: CHANGES THE STATE of the kernel. Works without charon; while it runs, it closes again at once what a CHILD_SA or trap holds'
+complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand guard; and __fish_seen_subcommand_from help" -f -a "list" -d 'Lists the gates that are closed, and who holds them'
+complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand guard; and __fish_seen_subcommand_from help" -f -a "open" -d 'Opens gates: what they guard may then leave and enter in clear'
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand guard; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand watch" -l interval -d 'Seconds between two looks' -r
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand watch" -l from -d 'Shows a recorded machine instead of this one' -r -F
@@ -107,7 +107,7 @@ always\t'Always'
 never\t'Never'"
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand metrics" -l vici -d 'charon\'s vici socket' -r -F
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand metrics" -l socket -d 'The plugin\'s socket' -r -F
-complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand metrics" -l per-child -d 'One series per CHILD_SA; by default they are summed up by device and mode'
+complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand metrics" -l per-child -d 'One series per CHILD_SA; else they are summed up by device and mode'
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand metrics" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand version" -l color -d 'Colours: with auto, on a terminal, unless NO_COLOR is set' -r -f -a "auto\t'If stdout is a terminal that can, and NO_COLOR is not set'
 always\t'Always'
@@ -128,14 +128,14 @@ never\t'Never'"
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand man" -l vici -d 'charon\'s vici socket' -r -F
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand man" -l socket -d 'The plugin\'s socket' -r -F
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand help; and not __fish_seen_subcommand_from doctor status guard watch metrics version completions man help" -f -a "doctor" -d 'Checks whether this machine can do packet offload, and says what to do if not; changes nothing but with --live'
-complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand help; and not __fish_seen_subcommand_from doctor status guard watch metrics version completions man help" -f -a "status" -d 'Shows each CHILD_SA with what kernel and NIC really hold of it; changes nothing'
+complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand help; and not __fish_seen_subcommand_from doctor status guard watch metrics version completions man help" -f -a "doctor" -d 'Checks whether packet offload can work here, with remedies'
+complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand help; and not __fish_seen_subcommand_from doctor status guard watch metrics version completions man help" -f -a "status" -d 'Shows each CHILD_SA with what kernel and NIC really hold of it'
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand help; and not __fish_seen_subcommand_from doctor status guard watch metrics version completions man help" -f -a "guard" -d 'Lists and opens the gates against traffic in clear'
-complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand help; and not __fish_seen_subcommand_from doctor status guard watch metrics version completions man help" -f -a "watch" -d 'Shows status, live; keys sort and filter; changes nothing'
-complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand help; and not __fish_seen_subcommand_from doctor status guard watch metrics version completions man help" -f -a "metrics" -d 'Writes counters in the text format of Prometheus; changes nothing'
-complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand help; and not __fish_seen_subcommand_from doctor status guard watch metrics version completions man help" -f -a "version" -d 'Shows the versions of this command, the plugin, strongSwan and the kernel; changes nothing'
+complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand help; and not __fish_seen_subcommand_from doctor status guard watch metrics version completions man help" -f -a "watch" -d 'Shows status, live; keys sort and filter'
+complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand help; and not __fish_seen_subcommand_from doctor status guard watch metrics version completions man help" -f -a "metrics" -d 'Writes counters in the text format of Prometheus'
+complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand help; and not __fish_seen_subcommand_from doctor status guard watch metrics version completions man help" -f -a "version" -d 'Shows the versions of command, plugin, strongSwan and kernel'
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand help; and not __fish_seen_subcommand_from doctor status guard watch metrics version completions man help" -f -a "completions" -d 'Writes a completion script for a shell to stdout'
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand help; and not __fish_seen_subcommand_from doctor status guard watch metrics version completions man help" -f -a "man" -d 'Writes the manual page to stdout'
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand help; and not __fish_seen_subcommand_from doctor status guard watch metrics version completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand help; and __fish_seen_subcommand_from guard" -f -a "list" -d 'Lists the gates that are closed, and who holds them; changes nothing'
-complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand help; and __fish_seen_subcommand_from guard" -f -a "open" -d 'Opens gates, so that their traffic may leave and enter in clear: CHANGES THE STATE of the kernel. Works without charon; while it runs, it closes again at once what a CHILD_SA or trap holds'
+complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand help; and __fish_seen_subcommand_from guard" -f -a "list" -d 'Lists the gates that are closed, and who holds them'
+complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand help; and __fish_seen_subcommand_from guard" -f -a "open" -d 'Opens gates: what they guard may then leave and enter in clear'

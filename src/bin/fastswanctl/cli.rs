@@ -18,7 +18,7 @@ pub(crate) const EXIT_STATUS: &str = "\
 Exit status:
   0  done; for doctor: no check failed
   1  a check failed, something is not there, or objects disagree
-  2  it could not be done: wrong usage, no permission, no answer, unreadable file";
+  2  it could not be done: wrong usage, no permission, unreadable file";
 
 /// Shows what packet offload of IPsec needs, and what is in the NIC
 #[derive(Debug, Parser)]
@@ -71,17 +71,22 @@ impl Paths {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Checks whether this machine can do packet offload, and says what to do if not; changes nothing
-    /// but with --live
+    /// Checks whether packet offload can work here, with remedies
+    ///
+    /// Changes nothing but with --live.
     Doctor(Doctor),
-    /// Shows each CHILD_SA with what kernel and NIC really hold of it; changes nothing
+    /// Shows each CHILD_SA with what kernel and NIC really hold of it
+    ///
+    /// Changes nothing.
     Status(Status),
     /// Lists and opens the gates against traffic in clear
     Guard {
         #[command(subcommand)]
         command: Guard,
     },
-    /// Shows status, live; keys sort and filter; changes nothing
+    /// Shows status, live; keys sort and filter
+    ///
+    /// Changes nothing.
     Watch {
         /// Seconds between two looks
         #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -90,9 +95,13 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         from: Option<PathBuf>,
     },
-    /// Writes counters in the text format of Prometheus; changes nothing
+    /// Writes counters in the text format of Prometheus
+    ///
+    /// Changes nothing but the file of --textfile.
     Metrics(Metrics),
-    /// Shows the versions of this command, the plugin, strongSwan and the kernel; changes nothing
+    /// Shows the versions of command, plugin, strongSwan and kernel
+    ///
+    /// Changes nothing.
     Version {
         /// As JSON
         #[arg(long)]
@@ -116,8 +125,9 @@ pub(crate) struct Doctor {
     /// Checks the connections of a swanctl.conf instead of the loaded ones
     #[arg(long, value_name = "FILE")]
     pub(crate) conf: Option<PathBuf>,
-    /// Also has a device take and drop trial SAs and policies; needs root, and briefly blocks tc
-    /// offload and mode changes on it
+    /// Also has a device take and drop trial SAs and policies
+    ///
+    /// Needs root. Briefly blocks tc offload and mode changes on it.
     #[arg(long, value_name = "DEV", conflicts_with = "from")]
     pub(crate) live: Option<String>,
     /// Writes what was found out about this machine to a folder
@@ -126,7 +136,9 @@ pub(crate) struct Doctor {
     /// Judges a recorded machine instead of this one
     #[arg(long, value_name = "DIR")]
     pub(crate) from: Option<PathBuf>,
-    /// Fixes that the kernel has beyond its release: all, or names as in kernel-fix
+    /// Fixes that the kernel has beyond its release
+    ///
+    /// all, or names as in kernel-fix, with commas between.
     #[arg(long, value_name = "LIST")]
     pub(crate) kernel_fixes: Option<String>,
 }
@@ -136,7 +148,9 @@ pub(crate) struct Status {
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Only CHILD_SAs of this name, in detail; CONNECTION/CHILD and CONNECTION/CHILD#ID are names, too
+    /// Only CHILD_SAs of this name, in detail
+    ///
+    /// CONNECTION/CHILD and CONNECTION/CHILD#ID are names, too.
     #[arg(long, value_name = "NAME")]
     pub(crate) child: Option<String>,
     /// Only what is on this device
@@ -145,9 +159,11 @@ pub(crate) struct Status {
     /// Only CHILD_SAs with this peer
     #[arg(long, value_name = "IP")]
     pub(crate) peer: Option<IpAddr>,
-    /// Seconds between the two looks that rates are made of; 0 for one look without rates. NICs
-    /// count about once a second, so that a longer time is more exact
-    #[arg(long, value_name = "SECONDS", default_value = "1", conflicts_with = "from", value_parser = clap::value_parser!(u64).range(0..=3600))]
+    /// Seconds between the two looks that rates are made of
+    ///
+    /// 0 for one look without rates. NICs count about once a second,
+    /// so that a longer time is more exact.
+    #[arg(verbatim_doc_comment, long, value_name = "SECONDS", default_value = "1", conflicts_with = "from", value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub(crate) interval: u64,
     /// Shows a recorded machine instead of this one
     #[arg(long, value_name = "DIR")]
@@ -156,15 +172,19 @@ pub(crate) struct Status {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Guard {
-    /// Lists the gates that are closed, and who holds them; changes nothing
+    /// Lists the gates that are closed, and who holds them
+    ///
+    /// Changes nothing.
     List {
         /// As JSON
         #[arg(long)]
         json: bool,
     },
-    /// Opens gates, so that their traffic may leave and enter in clear: CHANGES THE STATE of the
-    /// kernel. Works without charon; while it runs, it closes again at once what a CHILD_SA or trap
-    /// holds
+    /// Opens gates: what they guard may then leave and enter in clear
+    ///
+    /// CHANGES THE STATE of the kernel. Works without charon; while that
+    /// runs, it closes again at once what a CHILD_SA or trap holds.
+    #[command(verbatim_doc_comment)]
     Open(GuardOpen),
 }
 
@@ -193,7 +213,7 @@ pub(crate) struct Metrics {
     /// Serves them over HTTP
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Option<String>,
-    /// One series per CHILD_SA; by default they are summed up by device and mode
+    /// One series per CHILD_SA; else they are summed up by device and mode
     #[arg(long)]
     pub(crate) per_child: bool,
     /// Counts a recorded machine instead of this one

@@ -371,9 +371,15 @@ fn options_of(sub: &clap::Command, above: &str, bytes: &mut Vec<u8>) -> io::Resu
         let command = sub.clone().bin_name(format!("fastswanctl {name}"));
         let mut page = Vec::new();
         clap_mangen::Man::new(command).render_options_section(&mut page)?;
-        let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
+        let about = sub.get_long_about().or(sub.get_about());
+        let about = about.map(ToString::to_string).unwrap_or_default();
+        // The first sentence has no full stop, as it stands in lists.
+        let about = match about.split_once("\n\n") {
+            Some((first, rest)) => format!("{first}. {rest}"),
+            None => format!("{about}."),
+        };
         let head = format!(
-            ".SH \"OPTIONS OF {}\"\n{}.\n",
+            ".SH \"OPTIONS OF {}\"\n{}\n",
             name.to_uppercase(),
             about.replace('-', "\\-")
         );
@@ -426,6 +432,21 @@ mod tests {
                 "{name} is older than the command line: FASTSWAN_UPDATE=1 cargo test --features ctl"
             );
         }
+    }
+
+    #[test]
+    fn help_fits_a_terminal() {
+        fn look(command: &mut clap::Command) {
+            for line in command.render_long_help().to_string().lines() {
+                assert!(line.chars().count() <= 80, "{}: {line}", command.get_name());
+            }
+            for sub in command.get_subcommands_mut() {
+                look(sub);
+            }
+        }
+        let mut command = Cli::command();
+        command.build();
+        look(&mut command);
     }
 
     #[test]
