@@ -53,7 +53,7 @@ check "it is closed again for the next CHILD_SA" closed
 # A charon that is killed leaves its gate to the operator.
 crash moon
 check "it stays closed after a crash" closed
-expect "who holds it is not known then" 'not known without the plugin' ctl moon guard list
+expect "who holds it is not known then" 'whether it is held is not known' ctl moon guard list
 expect "it can be opened without charon" "^$gate: open\$" ctl moon guard open "$gate"
 check "it stays open" opened
 ip -n moon xfrm state flush
