@@ -55,7 +55,9 @@ use crate::offload::fixes::Release;
 use crate::sad::Sad;
 use crate::spd::Spd;
 use crate::status::server::Server;
-use crate::xfrm::{Kernel, NetlinkTransport, PolicyKey, Timer, TimerFd, Transport, sockopt};
+use crate::xfrm::{
+    Kernel, NetlinkTransport, PolicyKey, Timer, TimerFd, Transport, kernel_release, sockopt,
+};
 
 use bypass::PortBypass;
 use foreign::Foreign;
@@ -214,9 +216,7 @@ impl Backend {
             units: Units::default(),
             links,
             peers_are_next_hops: routes::peers_are_next_hops(version),
-            release: std::fs::read_to_string("/proc/sys/kernel/osrelease")
-                .ok()
-                .and_then(|text| Release::parse(&text)),
+            release: kernel_release().and_then(|text| Release::parse(&text)),
             bypass: PortBypass::default(),
             honoured: Honoured::default(),
             recovery,

@@ -9,7 +9,7 @@
 //!
 //! The first line names the boot, the network namespace and the format; with another boot the file is
 //! void, with another namespace it is somebody else's. A lock on the file tells whether its charon
-//! is alive. Each line has a checksum, so that one that was torn by a crash counts as not written.
+//! is alive; where a profile of AppArmor denies locks, its process id in the first line does. Each line has a checksum, so that one that was torn by a crash counts as not written.
 //! The file grows by one line per change and is written
 //! anew when most of it is history: the cost of
 //! a change does not depend on how much there is.
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::xfrm::try_lock;
+use crate::xfrm::{FileLock, is_gone, try_lock};
 
 pub use describe::{
     Entry, neighbour, neighbour_key, neighbour_of, policy, policy_key, policy_state, reqid_of, sa,
@@ -67,7 +67,11 @@ impl Owner {
     }
 
     fn header(&self) -> String {
-        line('=', &format!("fastswan 1 {} {}", self.boot, self.netns))
+        let pid = std::process::id();
+        line(
+            '=',
+            &format!("fastswan 1 {} {} {pid}", self.boot, self.netns),
+        )
     }
 }
 
@@ -113,6 +117,14 @@ impl Ledger {
     /// `WouldBlock` if another charon in this namespace is alive and has it; others from the file
     /// system.
     pub fn open(path: &Path, owner: Owner) -> io::Result<(Self, HashSet<String>)> {
+        Self::open_by(path, owner, &try_lock)
+    }
+
+    fn open_by(
+        path: &Path,
+        owner: Owner,
+        lock: &dyn Fn(&File) -> io::Result<FileLock>,
+    ) -> io::Result<(Self, HashSet<String>)> {
         let mut path = path.to_owned();
         let mut content = String::new();
         let mut old = open(&path)?;
@@ -128,7 +140,14 @@ impl Ledger {
             content.clear();
             read(&mut old, &mut content)?;
         }
-        if !try_lock(&old)? {
+        let alive = match lock(&old)? {
+            FileLock::Taken => false,
+            FileLock::Held => true,
+            FileLock::Denied => {
+                pid_of(&content).is_some_and(|pid| pid != std::process::id() && !is_gone(pid))
+            }
+        };
+        if alive {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let left = if owner_of(&content).is_some_and(|found| found == owner) {
@@ -345,6 +364,17 @@ fn owner_of(content: &str) -> Option<Owner> {
         boot: words.next()?.to_owned(),
         netns: words.next()?.parse().ok()?,
     })
+}
+
+/// The process of a ledger.
+fn pid_of(content: &str) -> Option<u32> {
+    owner_of(content)?;
+    parse(content.lines().next()?)?
+        .1
+        .split(' ')
+        .nth(4)?
+        .parse()
+        .ok()
 }
 
 fn entries(content: &str) -> HashSet<String> {

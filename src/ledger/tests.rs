@@ -133,6 +133,32 @@ fn a_charon_that_is_alive_keeps_its_ledger() {
 }
 
 #[test]
+fn where_locks_are_denied_the_process_id_tells() {
+    let folder = Folder::new("denied");
+    let open_denied =
+        || Ledger::open_by(&folder.file(), owner(1), &|_: &File| Ok(FileLock::Denied));
+    let (ledger, _) = open_denied().unwrap();
+    ledger.note("sa a");
+    drop(ledger);
+    // Its own process id is that of a charon before it, in a container where ids begin anew.
+    assert_eq!(open_denied().unwrap().1.len(), 1);
+    let write_as = |pid: u32| {
+        let text = line('=', &format!("fastswan 1 b00t 1 {pid}")) + &line('+', "sa a | x");
+        std::fs::write(folder.file(), text).unwrap();
+    };
+    let mut child = std::process::Command::new("sleep")
+        .arg("60")
+        .spawn()
+        .unwrap();
+    write_as(child.id());
+    let error = open_denied().unwrap_err();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    assert_eq!(open_denied().unwrap().1.len(), 1);
+}
+
+#[test]
 fn the_file_stays_as_small_as_what_is_live() {
     let folder = Folder::new("small");
     let (ledger, _) = open_at(&folder, 1);

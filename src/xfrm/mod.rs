@@ -18,13 +18,13 @@
 
 mod abilities;
 mod ack;
+mod alive;
 mod clock;
 pub mod consts;
 mod driverstats;
 pub mod event;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
-mod filelock;
 mod netlink;
 mod policy;
 pub mod request;
@@ -32,6 +32,7 @@ mod sa;
 pub mod sockopt;
 mod timer;
 pub mod transport;
+mod uname;
 
 #[cfg(test)]
 mod garbage;
@@ -42,6 +43,7 @@ use std::sync::Arc;
 
 use netlink_packet_xfrm::nlas::XfrmAttrs;
 
+pub use alive::{FileLock, is_gone, try_lock};
 pub use clock::{monotonic_from_unix, monotonic_now, unix_now};
 pub use consts::{
     XFRMNLGRP_ACQUIRE, XFRMNLGRP_EXPIRE, XFRMNLGRP_MAPPING, XFRMNLGRP_MIGRATE, XFRMNLGRP_POLICY,
@@ -49,7 +51,6 @@ pub use consts::{
 };
 pub use driverstats::driver_stats;
 pub use event::{Event, decode_event};
-pub use filelock::try_lock;
 pub use netlink::{NetlinkSettings, NetlinkTransport};
 pub use policy::{
     Action, HashThresholds, PolicyKey, PolicyMessage, PolicyState, Template, Threshold,
@@ -58,6 +59,7 @@ pub use request::{Reply, Request};
 pub use sa::{Iptfs, Replay, ReplayState, SaMessage, SaMove, SaState};
 pub use timer::{Timer, TimerFd};
 pub use transport::{EventSocket, Protocol, Received, Subscription, Transport};
+pub use uname::kernel_release;
 
 use crate::model::Mark;
 
