@@ -35,7 +35,7 @@ use crate::model::{
     Direction, Offload, PolicyId, PolicyKind, PolicySpec, PriorityClass, SaId, SaKey, SaSpec,
     Selector, TrafficSelector,
 };
-use crate::xfrm::{PolicyKey, Transport};
+use crate::xfrm::{PolicyKey, Transport, thread_id};
 
 pub use model::{GateState, Hold, Pair};
 pub use settings::{Cover, OnStop, Settings};
@@ -88,6 +88,19 @@ struct State {
     /// Rules as they were after they were written.
     written: BTreeMap<String, Vec<u64>>,
     widened: BTreeSet<String>,
+    /// Counts transactions, so that who has read the kernel knows whether one came in between.
+    transactions: u64,
+    /// Threads of ours that have changed the tables.
+    writers: BTreeSet<u32>,
+}
+
+impl State {
+    /// The calling thread begins a transaction.
+    fn begin(&mut self) {
+        self.busy = true;
+        self.transactions += 1;
+        self.writers.insert(thread_id());
+    }
 }
 
 /// The gate.
@@ -515,6 +528,7 @@ impl Guard {
             }
             if remove {
                 state.active = false;
+                state.writers.insert(thread_id());
             }
             remove
         };
@@ -591,7 +605,7 @@ impl Guard {
 
     /// One transaction, with the lock released while it is executed.
     fn transact<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        state.busy = true;
+        state.begin();
         let busy = Busy(self);
         let now = self.now();
         let plan = state.model.plan(now);

@@ -484,6 +484,9 @@ pub(super) fn octets(ip: IpAddr) -> Vec<u8> {
 }
 
 fn decrypted(rules: &mut Rules, layout: &Layout) {
+    // In crypto mode the driver marks the outer packet, which comes by here unless GRO has taken it before.
+    ike_in(rules, DECRYPTED);
+    outer(rules, DECRYPTED, false, &[]);
     // With nested SAs the innermost of the two decides.
     for spnum in [1, 0] {
         for category in &layout.categories {
@@ -543,8 +546,15 @@ fn inbound(rules: &mut Rules, layout: &Layout, bit: Bit) {
         );
     }
     neighbours(rules, CLEAR_IN);
+    ike_in(rules, CLEAR_IN);
+    outer(rules, CLEAR_IN, false, &[]);
+    rules.add(CLEAR_IN, "", [&[Expr::Jump(EXEMPT_IN)]]);
+    rules.add(CLEAR_IN, "not decrypted", [&[Expr::Counter, Expr::Drop]]);
+}
+
+fn ike_in(rules: &mut Rules, chain: &'static str) {
     rules.add(
-        CLEAR_IN,
+        chain,
         "IKE and ESP in UDP to charon",
         [
             &l4proto(UDP),
@@ -556,9 +566,6 @@ fn inbound(rules: &mut Rules, layout: &Layout, bit: Bit) {
             ],
         ],
     );
-    outer(rules, CLEAR_IN, false, &[]);
-    rules.add(CLEAR_IN, "", [&[Expr::Jump(EXEMPT_IN)]]);
-    rules.add(CLEAR_IN, "not decrypted", [&[Expr::Counter, Expr::Drop]]);
 }
 
 /// Neighbour discovery (RFC 4861: 133 to 137), MLD (RFC 3810: 130 to 132, 143).

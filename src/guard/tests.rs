@@ -343,6 +343,63 @@ fn a_table_that_somebody_removed_comes_back_whole() {
 }
 
 #[test]
+fn a_change_by_any_thread_of_ours_is_not_foreign() {
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    let watch = GuardWatch::open(&guard).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (id, spec) = sa(1, true, LOCAL, REMOTE);
+            guard.close_for_sa(&id, &spec).unwrap();
+        });
+    });
+    let written = table(&kernel).rules;
+    assert!(watch.readable());
+    assert_eq!(table(&kernel).rules, written, "nothing was written anew");
+}
+
+#[test]
+fn a_look_while_gates_come_and_go_finds_nothing_foreign() {
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    let (id, spec) = sa(1, true, LOCAL, REMOTE);
+    guard.close_for_sa(&id, &spec).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..200 {
+                // Each prefix length needs rules of its own.
+                let (id, spec) = sa(2, true, &format!("10.1.0.0/{}", 8 + round % 20), REMOTE);
+                guard.close_for_sa(&id, &spec).unwrap();
+                guard.open_for_sa(&id.key());
+            }
+            done.store(true, Ordering::Release);
+        });
+        while !done.load(Ordering::Acquire) {
+            assert!(!guard.verify(false));
+        }
+    });
+}
+
+#[test]
+fn what_a_driver_marked_and_xfrm_has_not_taken_yet_is_not_judged() {
+    let mut layout = Layout::default();
+    layout
+        .categories
+        .insert(ruleset::Category::of_gates(GATES).unwrap());
+    let rules = ruleset::rules(&layout);
+    let place = |about: &str| {
+        rules
+            .iter()
+            .position(|rule| rule.chain == "decrypted" && rule.about == about)
+            .unwrap_or_else(|| panic!("no rule: {about}"))
+    };
+    let judged = place("outside the selectors of the SA that decrypted it");
+    assert!(place("ESP, AH, IPComp of known SAs") < judged);
+    assert!(place("IKE and ESP in UDP to charon") < judged);
+}
+
+#[test]
 fn foreign_rules_and_elements_are_found_by_looking() {
     let kernel = FakeKernel::new();
     let guard = guard(&kernel);

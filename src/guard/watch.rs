@@ -4,20 +4,23 @@
 //! Owns the reading of nftables events. Called by charon's watcher and by the ticker. Must not react
 //! to changes of our own.
 
+use std::collections::BTreeMap;
 use std::os::fd::RawFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-use super::nft::{self, Change};
+use super::nft::{self, Change, ReadElement};
 use super::ruleset::{self, Category, TABLE};
-use super::{Busy, Guard, kernel};
+use super::{Busy, Guard, State, kernel};
 use crate::error::KernelError;
 use crate::host::Readable;
 use crate::xfrm::{EventSocket, Protocol, Received};
 
 /// How often the tables are compared with what they should be.
 const PERIOD: Duration = Duration::from_secs(60);
+/// How often the tables are read again if a transaction of our own came in between.
+const LOOKS: usize = 3;
 
 /// Listens to changes of nftables.
 pub(crate) struct GuardWatch {
@@ -62,7 +65,7 @@ impl GuardWatch {
                 }
                 Some(Change::Generation(process)) => {
                     let touched = self.touched.swap(false, Ordering::Relaxed);
-                    foreign |= touched && process != std::process::id();
+                    foreign |= touched && !self.guard.lock().writers.contains(&process);
                 }
                 _ => {}
             }
@@ -99,6 +102,14 @@ impl GuardWatch {
     }
 }
 
+/// What the kernel has at a moment at which nothing of ours is under way.
+struct Seen<'a> {
+    sets: Vec<(String, Vec<ReadElement>)>,
+    /// As in [`State::written`].
+    rules: BTreeMap<String, Vec<u64>>,
+    state: MutexGuard<'a, State>,
+}
+
 impl Guard {
     /// Whether there is a table to look after.
     pub(crate) fn is_active(&self) -> bool {
@@ -115,7 +126,7 @@ impl Guard {
             return false;
         }
         // Whoever closes a gate meanwhile waits for the end of this transaction, and builds them anew.
-        state.busy = true;
+        state.begin();
         state.active = false;
         let busy = Busy(self);
         drop(state);
@@ -146,37 +157,62 @@ impl Guard {
         }
     }
 
-    fn compare(&self, rewrite: bool) -> Result<bool, KernelError> {
+    /// What the kernel has, and the state it belongs to; nothing if changes of our own kept coming in between.
+    fn look(&self) -> Result<Option<Seen<'_>>, KernelError> {
         let transport = self.transport.as_ref();
-        let sets = kernel::read_sets(transport)?;
-        let rules = kernel::read_rules(transport)?;
-        if sets.is_empty() {
+        for _ in 0..LOOKS {
+            let before = self.lock().transactions;
+            let mut sets = Vec::new();
+            for set in kernel::read_sets(transport)? {
+                let elements = kernel::read_elements(transport, &set)?;
+                sets.push((set, elements));
+            }
+            let rules = kernel::read_rules(transport)?;
+            let state = self.lock();
+            if !state.busy && state.transactions == before {
+                return Ok(Some(Seen { sets, rules, state }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn compare(&self, rewrite: bool) -> Result<bool, KernelError> {
+        let Some(Seen {
+            sets: elements,
+            rules,
+            mut state,
+        }) = self.look()?
+        else {
+            if rewrite {
+                // Somebody changed something, and it cannot be seen what: all of it is written again.
+                let mut state = self.lock();
+                state.model.lost();
+                state.rules_dirty = true;
+            }
+            return Ok(rewrite);
+        };
+        if elements.is_empty() {
             log::warn!("somebody removed table inet {TABLE}: the gate is closed again");
-            let mut state = self.lock();
             state.model.lost();
             state.rules_dirty = true;
             return Ok(true);
         }
-        let mut elements = Vec::new();
-        for set in &sets {
-            elements.push((set, kernel::read_elements(transport, set)?));
-        }
+        let sets: Vec<String> = elements.iter().map(|(set, _)| set.clone()).collect();
         let now = self.now();
-        let mut state = self.lock();
         state.model.expire(now);
         let mut wrong = false;
-        if rewrite || (!state.busy && !state.rules_dirty && rules != state.written) {
+        if rewrite || (!state.rules_dirty && rules != state.written) {
             wrong = rules != state.written;
             state.rules_dirty = true;
         }
         let (mut again, mut opened, mut strays) = (0, 0, 0);
-        for (set, found) in elements {
-            let (a, o) = state.model.compare(set, &found, now);
+        for (set, found) in &elements {
+            let (a, o) = state.model.compare(set, found, now);
             again += a;
             opened += o;
             let constant = ruleset::constants().iter().any(|(name, _)| name == set);
             if Category::of_gates(set).is_none() && !constant {
-                strays += state.model.remove_strays(set, &found);
+                strays += state.model.remove_strays(set, found);
             }
         }
         // A set that is gone took its elements along.

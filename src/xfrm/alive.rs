@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! Whether another process is alive: advisory locks on files, and process ids where a lock is denied.
+//! Who is there: advisory locks on files, process ids where a lock is denied, and the id of a thread.
 //!
-//! Owns flock(2) and the null signal of kill(2). Called by `ledger/`, which finds out by them whether
-//! another charon is alive. Must not wait.
+//! Owns flock(2), the null signal of kill(2) and gettid(2). Called by `ledger/`, which finds out whether another charon
+//! is alive, and by `guard/`, which finds out whether a change was its own. Must not wait.
 
 use std::fs::File;
 use std::io;
@@ -45,9 +45,23 @@ pub fn is_gone(pid: u32) -> bool {
     result == -1 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
 }
 
+/// The kernel's id of the calling thread. Where nftables names who changed something it means this one
+/// (`NFTA_GEN_PROC_PID`, nf_tables_fill_gen_info()), not the process.
+pub fn thread_id() -> u32 {
+    // SAFETY: no arguments, and it cannot fail.
+    unsafe { libc::gettid() }.cast_unsigned()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::is_gone;
+    use super::{is_gone, thread_id};
+
+    #[test]
+    fn each_thread_has_an_id_of_its_own() {
+        let other = std::thread::spawn(thread_id).join().unwrap();
+        assert_ne!(other, thread_id());
+        assert_eq!(thread_id(), thread_id());
+    }
 
     #[test]
     fn a_process_is_gone_once_it_was_waited_for() {

@@ -43,7 +43,7 @@ use std::sync::Arc;
 
 use netlink_packet_xfrm::nlas::XfrmAttrs;
 
-pub use alive::{FileLock, is_gone, try_lock};
+pub use alive::{FileLock, is_gone, thread_id, try_lock};
 pub use clock::{monotonic_from_unix, monotonic_now, unix_now};
 pub use consts::{
     XFRMNLGRP_ACQUIRE, XFRMNLGRP_EXPIRE, XFRMNLGRP_MAPPING, XFRMNLGRP_MIGRATE, XFRMNLGRP_POLICY,

@@ -260,7 +260,7 @@ impl FakeKernel {
                 .map_err(|refusal| KernelError::new(request.name(), refusal.errno))?;
         }
         state.nft = nft;
-        state.announce(std::process::id());
+        state.announce(crate::xfrm::thread_id());
         Ok(())
     }
 
@@ -296,14 +296,14 @@ impl FakeKernel {
 }
 
 impl State {
-    /// What the kernel reports of a transaction, as far as anybody here reads it.
-    fn announce(&mut self, process: u32) {
+    /// What the kernel reports of a transaction by that thread, as far as anybody here reads it.
+    fn announce(&mut self, thread: u32) {
         let mut change = Request::new("", SUBSYSTEM, 0);
         change.put(&[INET, 0, 0, 0]);
         change.attribute(1, b"fastswan\0");
         let mut generation = Request::new("", SUBSYSTEM + 15, 0);
         generation.put(&[0; 4]);
-        generation.attribute(2, &process.to_be_bytes());
+        generation.attribute(2, &thread.to_be_bytes());
         for message in [change, generation] {
             self.emit(
                 Protocol::Netfilter,
