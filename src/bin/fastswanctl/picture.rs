@@ -12,7 +12,7 @@ use std::path::Path;
 /// How a character looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Style {
-    /// 31 red, 32 green, 33 yellow, as on terminals.
+    /// 31 red, 32 green, 33 yellow, 36 cyan, as on terminals.
     pub(crate) color: Option<u8>,
     pub(crate) bold: bool,
     pub(crate) dim: bool,
@@ -61,6 +61,7 @@ fn color(style: Style) -> &'static str {
         Some(31) => "#ef6b73",
         Some(32) => "#8fce6a",
         Some(33) => "#e6c07a",
+        Some(36) => "#62b5c9",
         _ if style.dim => "#858b97",
         _ => FOREGROUND,
     }
@@ -86,7 +87,8 @@ fn svg(title: &str, lines: &[Line]) -> String {
         assert!(line.len() <= COLUMNS, "{line:?}");
         let top = MARGIN + row as f64 * CELL.1;
         let mut column = 0;
-        for run in line.chunk_by(|one, other| one.1 == other.1) {
+        for run in line.chunk_by(|one, other| one.1 == other.1 && is_bar(one.0) == is_bar(other.0))
+        {
             let text: String = run.iter().map(|(c, _)| *c).collect();
             let style = run[0].1;
             let left = MARGIN + column as f64 * CELL.0;
@@ -97,10 +99,13 @@ fn svg(title: &str, lines: &[Line]) -> String {
                 let _ = writeln!(
                     svg,
                     "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{wide:.1}\" height=\"{:.1}\" \
-                     fill=\"{fill}\"/>",
+                     fill=\"{fill}\" shape-rendering=\"crispEdges\"/>",
                     CELL.1
                 );
                 fill = BACKGROUND;
+            }
+            if bars(&mut svg, &text, fill, (left, top)) {
+                continue;
             }
             let text = text.trim_end();
             if text.is_empty() {
@@ -126,6 +131,31 @@ fn svg(title: &str, lines: &[Line]) -> String {
     }
     svg.push_str("</svg>\n");
     svg
+}
+
+/// One of the eight that fill an eighth of a cell to the whole of it.
+fn is_bar(c: char) -> bool {
+    ('\u{2581}'..='\u{2588}').contains(&c)
+}
+
+/// Draws the bars of a graph; whether the text is one. Fonts do not fill the line with them, and a graph
+/// of several lines would fall apart.
+fn bars(svg: &mut String, text: &str, fill: &str, (left, top): (f64, f64)) -> bool {
+    if !text.chars().all(is_bar) {
+        return false;
+    }
+    for (place, bar) in text.chars().enumerate() {
+        let high = f64::from(bar as u32 - 0x2580) * CELL.1 / 8.0;
+        let _ = writeln!(
+            svg,
+            "<rect x=\"{:.1}\" y=\"{:.2}\" width=\"{:.1}\" height=\"{high:.2}\" fill=\"{fill}\" \
+             shape-rendering=\"crispEdges\"/>",
+            left + place as f64 * CELL.0,
+            top + CELL.1 - high,
+            CELL.0
+        );
+    }
+    true
 }
 
 /// Compares a picture with the file of that name, or writes it.
