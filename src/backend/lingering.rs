@@ -95,7 +95,9 @@ impl Core {
         }) else {
             return false;
         };
-        if !matches!(self.kernel.get_sa(key, member.src), Ok(state) if state.packets > 0) {
+        // Not asked whether it received anything: a NIC counts now and then, and an SA that was idle
+        // until a moment ago has a counter of 0 and a peer that sends with it.
+        if self.kernel.get_sa(key, member.src).is_err() {
             return false;
         }
         self.lingering.lock().push(Old {
@@ -127,7 +129,10 @@ impl Core {
     fn end_lingering(&self, which: impl Fn(&Old) -> bool) {
         for old in self.lingering.take(which) {
             match self.kernel.del_sa(&old.key, old.src) {
-                Ok(()) => self.patience.freed(old.ifindex, self.ticker.now()),
+                Ok(()) => {
+                    log::debug!("deleted SAD entry with SPI {}", old.key.spi);
+                    self.patience.freed(old.ifindex, self.ticker.now());
+                }
                 // Expired, or flushed with its device.
                 Err(error) if error.errno == libc::ESRCH => {}
                 Err(error) => log::error!(

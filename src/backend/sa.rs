@@ -503,7 +503,9 @@ impl Core {
         }
         match result {
             Ok(()) => {
-                log::debug!("deleted SAD entry with SPI {}", id.spi);
+                if !lingers {
+                    log::debug!("deleted SAD entry with SPI {}", id.spi);
+                }
                 Ok(())
             }
             // Expired, or flushed with its device.

@@ -521,6 +521,7 @@ fn a_rekey_follows_the_route() {
     };
     gateway.add_child(&new).unwrap();
     gateway.delete_child(&old);
+    gateway.advance(2 * SECOND);
     assert_eq!(
         gateway.placements(),
         (vec![Placement::Packet(9); 2], vec![Some(9); 2])

@@ -130,6 +130,7 @@ fn a_child_is_rekeyed_onto_the_nic_that_its_peer_is_behind() {
     let new = rekeyed(&child);
     gateway.add_child(&new).unwrap();
     gateway.delete_child(&child);
+    gateway.advance(2 * SECOND);
     assert_eq!(
         gateway.placements(),
         (vec![Placement::Packet(9); 2], vec![Some(9); 2])

@@ -60,6 +60,7 @@ fn a_rekey_moves_the_policy_to_the_new_sa_and_the_old_one_goes() {
     gateway.delete_child(&old);
     let names = gateway.kernel.request_names();
     assert!(!names.contains(&"XFRM_MSG_DELPOLICY"), "{names:?}");
+    gateway.advance(Duration::from_secs(2));
     assert_eq!(
         gateway.placements(),
         (vec![Placement::Packet(P0); 2], vec![Some(P0); 2])

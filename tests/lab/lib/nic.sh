@@ -239,13 +239,17 @@ in_mode() {
 	fi
 }
 
-# nothing_left HOST TEXT: SAD, SPD (socket and port bypass aside), NIC and table 220 hold nothing of a CHILD_SA.
+# nothing_left HOST TEXT: SAD, SPD (socket and port bypass aside), NIC and table 220 hold nothing of a CHILD_SA. The
+# outbound SA goes a moment after its policy (packets on their way still use it), so an end is waited for, not long.
 nothing_left() {
 	local host=$1
+	until_true 8 emptied "$host"
 	same "$host: no SA, no IPsec policy in the kernel $2" "0 0" "$(states "$host") $(policies "$host" all)"
 	[ "$WIRE" != vnic ] || same "$host: no SA in the NIC $2" 0 "$(nic_count "$host" sas)"
 	same "$host: no route in table 220 $2" "" "$(routes "$host")"
 }
+
+emptied() { [ "$(states "$1") $(policies "$1" all) $(routes "$1")" = "0 0 " ]; }
 
 routes() { { ip -n "$1" route show table 220; ip -n "$1" -6 route show table 220; } 2>/dev/null; }
 
