@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 /** Changed whenever a struct or a function below changes; the core refuses another number. */
-#define FASTSWAN_CONTRACT 3
+#define FASTSWAN_CONTRACT 4
 
 /** Results of the methods; the shim maps them to status_t. */
 enum {
@@ -347,6 +347,10 @@ struct fs_host {
 					const struct fs_addr *new_remote);
 	void (*migrate)(const struct fs_migrate *data);
 
+	/** the inbound SPI of the CHILD_SA whose outbound SA has this SPI, among those of the IKE_SA that
+	 *  the calling thread works on; false if it is none of them, or not yet. child_sa.h: get_spi */
+	bool (*inbound_of)(uint32_t spi_be, uint32_t *inbound_be);
+
 	/** an own address that lies in ts, for use as the source of a route; false if there is none.
 	 *  is_vip tells whether it is a virtual address. kernel_interface.h: get_address_by_ts */
 	bool (*address_by_ts)(const struct fs_ts *ts, struct fs_addr *addr, uint8_t *is_vip);
@@ -457,7 +461,7 @@ _Static_assert(sizeof(struct fs_xfrmi) == 40, "fs_xfrmi");
 _Static_assert(sizeof(struct fs_acquire) == 112, "fs_acquire");
 _Static_assert(sizeof(struct fs_migrate) == 128, "fs_migrate");
 _Static_assert(sizeof(struct fs_child) == 24, "fs_child");
-_Static_assert(sizeof(struct fs_host) == 152, "fs_host");
+_Static_assert(sizeof(struct fs_host) == 160, "fs_host");
 _Static_assert(sizeof(struct fs_ops) == 184, "fs_ops");
 #endif
 

@@ -113,6 +113,10 @@ pub trait Host: Send + Sync {
     /// Reports a migration.
     fn migrate(&self, migrate: &Migrate);
 
+    /// The inbound SPI of the CHILD_SA whose outbound SA has this SPI, among those of the IKE_SA that
+    /// the calling thread works on; `None` if it is none of them, or not yet.
+    fn inbound_of(&self, outbound: Spi) -> Option<Spi>;
+
     /// An own address within `ts`, and whether it is a virtual one.
     fn address_by_ts(&self, ts: &TrafficSelector) -> Option<(IpAddr, bool)>;
     /// Name of the interface that holds an own address.

@@ -246,6 +246,35 @@ static void host_migrate(const struct fs_migrate *migrate)
 }
 
 /**
+ * Find the inbound SPI of a CHILD_SA by its outbound one. The IKE_SA is checked
+ * out by the calling thread, so its list of CHILD_SAs does not change.
+ */
+static bool host_inbound_of(uint32_t spi, uint32_t *inbound)
+{
+	enumerator_t *enumerator;
+	child_sa_t *child_sa;
+	ike_sa_t *ike_sa;
+	bool found = FALSE;
+
+	ike_sa = charon->bus ? charon->bus->get_sa(charon->bus) : NULL;
+	if (!ike_sa)
+	{
+		return FALSE;
+	}
+	enumerator = ike_sa->create_child_sa_enumerator(ike_sa);
+	while (!found && enumerator->enumerate(enumerator, &child_sa))
+	{
+		found = child_sa->get_spi(child_sa, FALSE) == spi;
+		if (found)
+		{
+			*inbound = child_sa->get_spi(child_sa, TRUE);
+		}
+	}
+	enumerator->destroy(enumerator);
+	return found;
+}
+
+/**
  * Find an own address within a traffic selector.
  */
 static bool host_address_by_ts(const struct fs_ts *flat, struct fs_addr *addr,
@@ -504,6 +533,7 @@ void fastswan_host_init(struct fs_host *host, const struct fs_ops *ops)
 		.expire = host_expire,
 		.mapping = host_mapping,
 		.migrate = host_migrate,
+		.inbound_of = host_inbound_of,
 		.address_by_ts = host_address_by_ts,
 		.interface_of = host_interface_of,
 		.nexthop = host_nexthop,

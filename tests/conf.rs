@@ -155,6 +155,9 @@ impl Host for Recorder {
     fn expire(&self, _: Proto, _: Spi, _: IpAddr, _: bool) {}
     fn mapping(&self, _: Proto, _: Spi, _: IpAddr, _: Addr) {}
     fn migrate(&self, _: &Migrate) {}
+    fn inbound_of(&self, _: Spi) -> Option<Spi> {
+        None
+    }
     fn address_by_ts(&self, _: &TrafficSelector) -> Option<(IpAddr, bool)> {
         None
     }

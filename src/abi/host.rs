@@ -41,6 +41,7 @@ struct Functions {
     expire: unsafe extern "C" fn(u8, u32, *const c::fs_addr, bool),
     mapping: unsafe extern "C" fn(u8, u32, *const c::fs_addr, *const c::fs_addr),
     migrate: unsafe extern "C" fn(*const c::fs_migrate),
+    inbound_of: unsafe extern "C" fn(u32, *mut u32) -> bool,
     address_by_ts: unsafe extern "C" fn(*const c::fs_ts, *mut c::fs_addr, *mut u8) -> bool,
     interface_of: unsafe extern "C" fn(*const c::fs_addr, *mut c_char) -> bool,
     nexthop: unsafe extern "C" fn(
@@ -81,6 +82,7 @@ impl CharonHost {
                 expire: host.expire.ok_or("expire")?,
                 mapping: host.mapping.ok_or("mapping")?,
                 migrate: host.migrate.ok_or("migrate")?,
+                inbound_of: host.inbound_of.ok_or("inbound_of")?,
                 address_by_ts: host.address_by_ts.ok_or("address_by_ts")?,
                 interface_of: host.interface_of.ok_or("interface_of")?,
                 nexthop: host.nexthop.ok_or("nexthop")?,
@@ -244,6 +246,13 @@ impl Host for CharonHost {
         };
         // SAFETY: The struct outlives the call, which only borrows it.
         unsafe { (self.functions.migrate)(&raw const data) }
+    }
+
+    fn inbound_of(&self, outbound: Spi) -> Option<Spi> {
+        let mut inbound = 0;
+        // SAFETY: The pointer is to a local that outlives the call.
+        let found = unsafe { (self.functions.inbound_of)(outbound.0.to_be(), &raw mut inbound) };
+        found.then(|| Spi(u32::from_be(inbound)))
     }
 
     fn address_by_ts(&self, ts: &TrafficSelector) -> Option<(IpAddr, bool)> {

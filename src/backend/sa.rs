@@ -35,6 +35,9 @@ const LOOKUP: Duration = Duration::from_millis(50);
 
 impl Core {
     pub(super) fn add_sa(&self, id: &SaId, spec: &SaSpec) -> Result<()> {
+        if !spec.inbound {
+            self.find_partner(id, spec);
+        }
         self.try_add_sa(id, spec).inspect_err(|error| {
             log::error!(
                 "unable to add SAD entry with SPI {}{} ({} {} === {}, reqid {}, {}): {error}",
@@ -53,6 +56,20 @@ impl Core {
                 self.rekey_half(spec);
             }
         })
+    }
+
+    /// Where both sides rekey a CHILD_SA at the same moment, two inbound SAs are there before an outbound
+    /// one is: only charon knows whose it is (child_rekey.c).
+    fn find_partner(&self, id: &SaId, spec: &SaSpec) {
+        let several = self
+            .units
+            .look(spec.reqid, |unit| unit.several_await(&spec.name));
+        if several == Some(true)
+            && let Some(inbound) = self.host.inbound_of(id.spi)
+        {
+            self.units
+                .change(spec.reqid, |unit| unit.expect_partner(&spec.name, inbound));
+        }
     }
 
     /// charon keeps a CHILD_SA whose outbound SA was refused after a rekey, and deletes the one

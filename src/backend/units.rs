@@ -112,8 +112,9 @@ pub(crate) struct Unit {
     /// The device that refused packet mode, if one was asked.
     pub(crate) refused_by: Option<u32>,
     sas: HashMap<SaName, Member>,
-    /// Inbound SAs whose outbound one is still to come, by name. charon adds them in this order.
-    open: HashMap<String, SaName>,
+    /// Inbound SAs whose outbound one is still to come, by name, the one that is thought of last. charon
+    /// adds them in this order; where both sides rekey at the same moment there are two for a while.
+    open: HashMap<String, Vec<SaName>>,
     /// Policies in and out, with the number of their users in this unit.
     policies: HashMap<PolicyKey, usize>,
     /// Objects of CHILD_SAs with `hw_offload = packet`.
@@ -175,13 +176,38 @@ impl Unit {
 
     /// The inbound SA that a new outbound one of this CHILD_SA belongs to.
     pub(crate) fn awaits_outbound(&self, child: &str) -> Option<SaName> {
-        self.open.get(child).copied()
+        self.open.get(child)?.last().copied()
+    }
+
+    /// Whether more than one inbound SA of that name waits for its outbound one.
+    pub(crate) fn several_await(&self, child: &str) -> bool {
+        self.open.get(child).is_some_and(|open| open.len() > 1)
+    }
+
+    /// The next outbound SA of that name belongs to the inbound one with this SPI.
+    pub(crate) fn expect_partner(&mut self, child: &str, inbound: Spi) {
+        if let Some(open) = self.open.get_mut(child)
+            && let Some(at) = open.iter().position(|(_, spi)| *spi == inbound)
+        {
+            let name = open.remove(at);
+            open.push(name);
+        }
+    }
+
+    /// It waits no more.
+    fn close(&mut self, child: &str, name: SaName) {
+        if let Some(open) = self.open.get_mut(child) {
+            open.retain(|one| *one != name);
+            if open.is_empty() {
+                self.open.remove(child);
+            }
+        }
     }
 
     /// An outbound SA of a rekey could not be installed: the inbound one that charon is left with,
     /// and how many in a row that makes. `None` for the first generation, which charon gives up.
     pub(crate) fn outbound_refused(&mut self, child: &str) -> Option<(SaKey, u32)> {
-        let inbound = self.sas.get(self.open.get(child)?)?.key;
+        let inbound = self.sas.get(&self.awaits_outbound(child)?)?.key;
         if !self.complete {
             return None;
         }
@@ -194,8 +220,9 @@ impl Unit {
         let name = member.sa_name();
         self.remove_sa(name);
         if member.inbound {
-            self.open.insert(member.name.clone(), name);
-        } else if let Some(partner) = self.open.remove(&member.name) {
+            self.open.entry(member.name.clone()).or_default().push(name);
+        } else if let Some(partner) = self.awaits_outbound(&member.name) {
+            self.close(&member.name, partner);
             member.partner = Some(partner);
             (self.complete, self.refusals) = (true, 0);
             if let Some(inbound) = self.sas.get_mut(&partner) {
@@ -210,9 +237,7 @@ impl Unit {
     /// Removes an SA.
     pub(crate) fn remove_sa(&mut self, name: SaName) -> Option<Member> {
         let member = self.sas.remove(&name)?;
-        if self.open.get(&member.name) == Some(&name) {
-            self.open.remove(&member.name);
-        }
+        self.close(&member.name, name);
         if let Some(partner) = member.partner.and_then(|name| self.sas.get_mut(&name)) {
             partner.partner = None;
         }

@@ -158,6 +158,12 @@ static void host_migrate(const struct fs_migrate *data)
 	(void)data;
 }
 
+static bool host_inbound_of(uint32_t spi_be, uint32_t *inbound_be)
+{
+	*inbound_be = spi_be;
+	return true;
+}
+
 static bool host_address_by_ts(const struct fs_ts *ts, struct fs_addr *addr, uint8_t *is_vip)
 {
 	memset(addr, 0, sizeof(*addr));
@@ -310,6 +316,7 @@ struct fs_host boundary_host(void)
 		.expire = host_expire,
 		.mapping = host_mapping,
 		.migrate = host_migrate,
+		.inbound_of = host_inbound_of,
 		.address_by_ts = host_address_by_ts,
 		.interface_of = host_interface_of,
 		.nexthop = host_nexthop,

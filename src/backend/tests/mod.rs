@@ -51,6 +51,8 @@ pub(super) struct FakeHost {
     acquires: Mutex<Vec<Acquire>>,
     expires: Mutex<Vec<(Spi, bool)>>,
     mappings: Mutex<Vec<Addr>>,
+    /// Inbound SPIs of charon's CHILD_SAs, by their outbound ones.
+    pairs: Mutex<HashMap<Spi, Spi>>,
     routes: Mutex<Vec<HostRoute>>,
 }
 
@@ -95,6 +97,9 @@ impl Host for FakeHost {
         self.mappings.lock().unwrap().push(new_remote);
     }
     fn migrate(&self, _migrate: &Migrate) {}
+    fn inbound_of(&self, outbound: Spi) -> Option<Spi> {
+        self.pairs.lock().unwrap().get(&outbound).copied()
+    }
     fn address_by_ts(&self, ts: &TrafficSelector) -> Option<(IpAddr, bool)> {
         let own: IpAddr = "10.1.0.1".parse().unwrap();
         ts.contains(own).then_some((own, false))

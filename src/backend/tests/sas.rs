@@ -403,3 +403,39 @@ fn an_inbound_sa_stays_for_a_peer_that_still_sends_with_it() {
     gateway.delete_child(&new);
     gateway.assert_empty();
 }
+
+#[test]
+fn a_collision_of_rekeys_does_not_mix_up_the_generations() {
+    let gateway = Gateway::new();
+    let generation = |number: u32| Child {
+        spi: 0x1000 * number,
+        ..Child::new(PACKET_PEER, Offload::Packet)
+    };
+    let [old, won, lost] = [1, 2, 3].map(generation);
+    gateway.add_child(&old).unwrap();
+    // Inbound ones of both sides' rekeys, the loser's last; the winner's outbound one when the old
+    // CHILD_SA is deleted, by when charon knows whose it is.
+    for child in [&won, &lost] {
+        let id = child.sa_id(true);
+        gateway.backend.add_sa(&id, &child.sa(true)).unwrap();
+    }
+    let [inbound, outbound] = [true, false].map(|inbound| won.sa_id(inbound));
+    let pair = (outbound.spi, inbound.spi);
+    gateway.host.pairs.lock().unwrap().extend([pair]);
+    gateway.backend.add_sa(&outbound, &won.sa(false)).unwrap();
+    let spis = |of: &SaId| {
+        let mut spis = gateway.backend.core.units.look(won.reqid, |unit| {
+            let sas = unit.generation((of.dst.ip, of.spi));
+            sas.iter().map(|sa| sa.key.spi.0).collect::<Vec<_>>()
+        });
+        spis.as_mut().unwrap().sort_unstable();
+        spis.unwrap()
+    };
+    assert_eq!(spis(&outbound), [0x2000, 0x2001]);
+    assert_eq!(spis(&inbound), [0x2000, 0x2001]);
+    assert_eq!(spis(&lost.sa_id(true)), [0x3001]);
+    for child in [&old, &lost, &won] {
+        gateway.delete_child(child);
+    }
+    gateway.assert_empty();
+}

@@ -880,7 +880,28 @@ void paper_children(int packet)
 	}
 }
 
+/** The CHILD_SAs of the IKE_SA, by their SPIs. */
+static uint32_t first_spi(child_sa_t *this, bool inbound)
+{
+	return htonl(inbound ? 0x1001 : 0x1000);
+}
+
+static uint32_t second_spi(child_sa_t *this, bool inbound)
+{
+	return htonl(inbound ? 0x2001 : 0x2000);
+}
+
+static enumerator_t *ike_sa_child_sas(ike_sa_t *this)
+{
+	static child_sa_t first = { .get_spi = first_spi }, second = { .get_spi = second_spi };
+	static linked_list_t *list;
+
+	list = list ?: paper_list(2, &first, &second);
+	return list->create_enumerator(list);
+}
+
 static ike_sa_t ike_sa = {
+	.create_child_sa_enumerator = ike_sa_child_sas,
 	.get_peer_cfg = ike_sa_get_peer_cfg,
 	.get_name = ike_sa_get_name,
 	.get_unique_id = ike_sa_get_unique_id,

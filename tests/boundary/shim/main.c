@@ -1009,6 +1009,7 @@ static void case_network(void)
 	struct fs_ts ts = { .family = AF_INET, .from = { 10, 1, 0, 9 }, .to = { 10, 1, 255, 255 } };
 	uint8_t net[4] = { 10, 2, 0, 0 }, vip = 0;
 	char iface[FS_INTERFACE_SIZE], alg[FS_ALGORITHM_SIZE];
+	uint32_t spi = 0;
 	uint16_t id;
 
 	load();
@@ -1033,6 +1034,13 @@ static void case_network(void)
 	check(streq(paper_event, "add 10.0/32 via none from none dev eth0 pass"));
 	check(host.del_route(net, 4, 16, NULL, &v4, "eth0", FALSE) == FS_FAILED);
 	check(strpfx(paper_event, "del 10.0/16 via none from 192.0.2.1[0]"));
+
+	/* of the IKE_SA that the thread works on, by the outbound SPI alone */
+	check(!host.inbound_of(htonl(0x2000), &spi));
+	paper_ike_sa("gw", 2);
+	check(host.inbound_of(htonl(0x2000), &spi) && spi == htonl(0x2001));
+	check(!host.inbound_of(htonl(0x2001), &spi));
+	paper_ike_sa(NULL, 0);
 
 	check(host.lookup_algorithm(4711, 1, &id, alg) && id == 42 && streq(alg, "cbc(test)"));
 	check(!host.lookup_algorithm(4711, 3, &id, alg));

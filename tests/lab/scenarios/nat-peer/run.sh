@@ -19,6 +19,7 @@ expect "it is encapsulated" 'host: .*INSTALLED, TRANSPORT-in-UDP' sw moon --list
 in_mode moon packet
 wire_mark
 reaches moon 192.168.2.2 10
+wire_flush
 same "moon: the NIC sent ESP in UDP" 10 "$(wire_new 'src 192.168.0.1' | grep -c 'UDP-encap: ESP')"
 keepalives() { wire_flush; wire_new 'src 192.168.0.1 and udp port 4500 and udp[4:2] = 9' | wc -l; }
 traffic_start moon 192.168.2.2 50 0.2
