@@ -197,8 +197,11 @@ impl Strongswan {
             ),
         };
         println!("cargo:rerun-if-changed={}", found.config.display());
-        for folder in &found.include {
-            println!("cargo:rerun-if-changed={}/kernel", folder.display());
+        // One that is not there would count as changed, and everything be built anew each time.
+        for folder in found.include.iter().map(|folder| folder.join("kernel")) {
+            if folder.is_dir() {
+                println!("cargo:rerun-if-changed={}", folder.display());
+            }
         }
         let text = fs::read_to_string(&found.config).unwrap_or_else(|error| {
             fail(&format!("cannot read {}: {error}", found.config.display()))
