@@ -36,7 +36,7 @@ use clap::{CommandFactory, Parser};
 
 use cli::{Cli, Command};
 use facts::{Answer, Facts};
-use machine::{Machine, Recorded, Sockets, ThisMachine};
+use machine::{Machine, Need, Recorded, Sockets, ThisMachine};
 use out::{Out, complain};
 
 /// A check failed, something is not there, or objects disagree.
@@ -148,8 +148,8 @@ fn run(cli: Cli, out: &mut Out<'_>) -> io::Result<u8> {
             out.flush()?;
             let mut before = Vec::new();
             watch::run(Duration::from_secs(interval), move || {
-                let facts =
-                    facts(from.as_deref(), sockets.clone()).map_err(|error| error.to_string())?;
+                let facts = facts(from.as_deref(), sockets.clone(), Need::Sas)
+                    .map_err(|error| error.to_string())?;
                 let found = status::rows(&facts, now())?;
                 let mut rows = found.clone();
                 status::keep_lasting(&mut rows, &before);
@@ -175,14 +175,13 @@ fn run(cli: Cli, out: &mut Out<'_>) -> io::Result<u8> {
 }
 
 /// Facts of this machine, or of a recorded one.
-fn facts(from: Option<&Path>, sockets: Sockets) -> io::Result<Facts> {
+fn facts(from: Option<&Path>, sockets: Sockets, need: Need) -> io::Result<Facts> {
     match from {
         Some(folder) => Recorded::new(folder).facts(),
-        None => ThisMachine {
-            root: PathBuf::from("/"),
-            sockets,
+        None => {
+            let root = PathBuf::from("/");
+            Ok(ThisMachine { root, sockets }.look(need))
         }
-        .facts(),
     }
 }
 
@@ -192,7 +191,7 @@ const LASTING: Duration = Duration::from_millis(300);
 /// This machine, with rates if there is to be a time between two looks. A disagreement is looked at
 /// once more.
 fn look(sockets: &Sockets, interval: Duration) -> io::Result<(Facts, Vec<status::Row>)> {
-    let mut facts = facts(None, sockets.clone())?;
+    let mut facts = facts(None, sockets.clone(), Need::Sas)?;
     if !interval.is_zero() {
         machine::look_again(&mut facts, interval);
     }
@@ -200,7 +199,7 @@ fn look(sockets: &Sockets, interval: Duration) -> io::Result<(Facts, Vec<status:
     if rows.iter().any(|row| !row.disagreements.is_empty()) {
         std::thread::sleep(LASTING);
         let before = facts.before.take();
-        let again = self::facts(None, sockets.clone())?;
+        let again = self::facts(None, sockets.clone(), Need::Sas)?;
         let second = status::rows(&again, now()).map_err(io::Error::other)?;
         status::keep_lasting(&mut rows, &second);
         facts.before = before;
@@ -215,7 +214,7 @@ fn now() -> u64 {
 }
 
 fn run_doctor(options: &cli::Doctor, sockets: Sockets, out: &mut Out<'_>) -> io::Result<u8> {
-    let mut facts = facts(options.from.as_deref(), sockets)?;
+    let mut facts = facts(options.from.as_deref(), sockets, Need::All)?;
     let name;
     let source = match &options.conf {
         Some(file) => {
@@ -252,7 +251,7 @@ fn run_doctor(options: &cli::Doctor, sockets: Sockets, out: &mut Out<'_>) -> io:
 
 fn run_metrics(options: &cli::Metrics, sockets: &Sockets, out: &mut Out<'_>) -> io::Result<u8> {
     let make = || -> io::Result<String> {
-        let facts = facts(options.from.as_deref(), sockets.clone())?;
+        let facts = facts(options.from.as_deref(), sockets.clone(), Need::Counters)?;
         let mut rows = status::rows(&facts, now());
         if let Ok(rows) = &mut rows
             && options.from.is_none()
@@ -432,6 +431,31 @@ mod tests {
                 "{name} is older than the command line: FASTSWAN_UPDATE=1 cargo test --features ctl"
             );
         }
+    }
+
+    /// The unit of the timer runs what the command line takes, and may write where it writes.
+    #[test]
+    fn the_unit_of_the_timer_runs() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib");
+        let unit = std::fs::read_to_string(root.join("fastswanctl-metrics.service")).unwrap();
+        let of = |key: &str| {
+            unit.lines()
+                .find_map(|line| line.strip_prefix(key))
+                .unwrap()
+        };
+        let cli = Cli::try_parse_from(of("ExecStart=").split(' ')).unwrap();
+        let Command::Metrics(options) = cli.command else {
+            panic!("{}", of("ExecStart="));
+        };
+        let file = options.textfile.unwrap();
+        assert!(
+            file.starts_with(of("ReadWritePaths=")),
+            "{}",
+            file.display()
+        );
+        assert!(file.extension().is_some_and(|end| end == "prom"));
+        let timer = std::fs::read_to_string(root.join("fastswanctl-metrics.timer")).unwrap();
+        assert!(timer.contains("\nOnUnitActiveSec="), "{timer}");
     }
 
     #[test]

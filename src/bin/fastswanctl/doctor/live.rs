@@ -155,6 +155,13 @@ pub(crate) fn try_device(name: &str, report: &mut Report) -> io::Result<()> {
     ] {
         let key = policy_key(dir);
         let result = try_policy(&kernel, &key, link.ifindex);
+        if let Err(error) = &result
+            && error.errno == libc::EPERM
+        {
+            // All else would be refused for the same reason, which says nothing of the device.
+            let text = format!("the trial on {name} was not made: {error}");
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
         told(report, id, name, Verdict::Fail, &result);
     }
     for trial in trials() {

@@ -78,6 +78,18 @@ pub(crate) fn record(facts: &Facts, folder: &Path) -> io::Result<PathBuf> {
     Ok(file)
 }
 
+/// What of a machine is asked for. `watch` looks every second or two at what may be 10,000 CHILD_SAs:
+/// nobody is to wait there for the kernel's log, or for the way to each peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// All that can be learned.
+    All,
+    /// SAs and policies, under charon's names.
+    Sas,
+    /// The same, and what is counted elsewhere: devices, gates, drops.
+    Counters,
+}
+
 /// This machine.
 pub(crate) struct ThisMachine {
     /// Where files are: `/`.
@@ -87,25 +99,33 @@ pub(crate) struct ThisMachine {
 
 impl Machine for ThisMachine {
     fn facts(&self) -> io::Result<Facts> {
+        Ok(self.look(Need::All))
+    }
+}
+
+impl ThisMachine {
+    /// What is needed; the rest is as if nobody knew it.
+    pub(crate) fn look(&self, need: Need) -> Facts {
         let transport: Arc<dyn Transport> = Arc::new(NetlinkTransport::default());
         let files = kernel::Files::new(&self.root);
         let mut facts = Facts {
             schema: SCHEMA,
             origin: format!("recorded by fastswanctl {}", env!("CARGO_PKG_VERSION")),
             release: files.release(),
-            distribution: files.distribution(),
-            net_admin: files.net_admin(),
-            config: files.config(),
-            modules: files.modules(),
-            forwarding: files.forwarding(),
-            devices: Answer::from_result(devices(&transport, &files)),
-            xfrm_stat: files.xfrm_stat(),
-            apparmor: files.apparmor(),
-            kernel_log: log::kernel(&self.root),
-            process: process::charon(&self.root),
-            installed: conf::installed(&self.root),
+            devices: Answer::from_result(devices(&transport, &files, need)),
             ..Facts::default()
         };
+        if need == Need::All {
+            facts.distribution = files.distribution();
+            facts.net_admin = files.net_admin();
+            facts.config = files.config();
+            facts.modules = files.modules();
+            facts.forwarding = files.forwarding();
+            facts.apparmor = files.apparmor();
+            facts.kernel_log = log::kernel(&self.root);
+            facts.process = process::charon(&self.root);
+            facts.installed = conf::installed(&self.root);
+        }
         let xfrm = Kernel::new(Arc::clone(&transport));
         let mut sas = Vec::new();
         let result = xfrm.dump_sas(&mut |state| sas.push(sa(&state)));
@@ -114,15 +134,24 @@ impl Machine for ThisMachine {
         let result = xfrm.dump_policies(&mut |state| policies.push(policy(&state)));
         facts.policies = Answer::from_result(result.map(|()| policies));
         facts.charon = Answer::from_result(ask_charon(&self.sockets));
-        facts.gates = Answer::from_result(gates(transport.as_ref(), &self.sockets));
-        if let Some(charon) = facts.charon.known() {
+        if need != Need::Sas {
+            facts.xfrm_stat = files.xfrm_stat();
+            facts.gates = Answer::from_result(gates(transport.as_ref(), &self.sockets));
+        }
+        if need == Need::All
+            && let Some(charon) = facts.charon.known()
+        {
             facts.peers = ways(transport.as_ref(), &charon.children);
         }
-        Ok(facts)
+        facts
     }
 }
 
-fn devices(transport: &Arc<dyn Transport>, files: &kernel::Files) -> Result<Vec<Device>, String> {
+fn devices(
+    transport: &Arc<dyn Transport>,
+    files: &kernel::Files,
+    need: Need,
+) -> Result<Vec<Device>, String> {
     let links = Links::new(Arc::clone(transport))
         .map_err(|error| format!("unable to list network devices: {error}"))?;
     let asker = nic::Nics::new(Arc::clone(transport));
@@ -143,8 +172,15 @@ fn devices(transport: &Arc<dyn Transport>, files: &kernel::Files) -> Result<Vec<
             driver: link.driver,
             ..Device::default()
         };
-        files.complete(&mut device);
-        asker.complete(&mut device);
+        let complete = match need {
+            Need::All => true,
+            Need::Counters => device.esp_offload,
+            Need::Sas => false,
+        };
+        if complete {
+            files.complete(&mut device);
+            asker.complete(&mut device);
+        }
         devices.push(device);
     }
     Ok(devices)
@@ -265,5 +301,39 @@ pub(crate) fn policy(state: &PolicyState) -> Policy {
         priority: state.priority,
         block: state.action == fastswan::xfrm::Action::Block,
         templates: state.templates,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `watch` asks for every second or two is not what `doctor` asks for once.
+    #[test]
+    fn only_what_is_needed_is_asked_for() {
+        let nowhere = PathBuf::from("/nonexistent");
+        let machine = ThisMachine {
+            root: PathBuf::from("/"),
+            sockets: Sockets {
+                charon: nowhere.clone(),
+                plugin: nowhere,
+            },
+        };
+        let asked = |need| {
+            let facts = machine.look(need);
+            [
+                facts.distribution != Facts::default().distribution,
+                !facts.modules.is_empty(),
+                facts.process != Facts::default().process,
+                facts.xfrm_stat != Facts::default().xfrm_stat,
+                facts.gates != Facts::default().gates,
+                facts.sas != Facts::default().sas,
+                facts.charon != Facts::default().charon,
+            ]
+        };
+        let (yes, no) = (true, false);
+        assert_eq!(asked(Need::All), [yes, yes, yes, yes, yes, yes, yes]);
+        assert_eq!(asked(Need::Counters), [no, no, no, yes, yes, yes, yes]);
+        assert_eq!(asked(Need::Sas), [no, no, no, no, no, yes, yes]);
     }
 }
