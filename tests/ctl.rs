@@ -269,6 +269,109 @@ fn without_charon_doctor_works_and_says_so() {
     assert!(out.contains("plugin      no answer"), "{out}");
 }
 
+/// The facts of a modelled machine with something changed, in a folder of their own.
+fn changed(name: &str, change: impl FnOnce(&mut serde_json::Value)) -> PathBuf {
+    let text = fs::read_to_string(Path::new(&machine("connectx-6-dx")).join("facts.json"));
+    let mut facts: serde_json::Value = serde_json::from_str(&text.expect("facts")).expect("JSON");
+    change(&mut facts);
+    let folder = scratch(name);
+    fs::write(folder.join("facts.json"), facts.to_string()).expect("written");
+    folder
+}
+
+/// Kernels without packet mode, and one with its mode but without the fixes.
+#[test]
+fn an_old_kernel_fails_with_the_release_that_would_do() {
+    for (release, text) in [
+        ("5.10.0-30-amd64", "6.2"),
+        ("6.1.0-25-amd64", "6.2"),
+        ("6.12.48+deb13-amd64", "6.15"),
+    ] {
+        let old = changed(&format!("old-{release}"), |facts| {
+            facts["release"] = release.into();
+        });
+        let (code, out, err) = run(&["doctor", "--from", old.to_str().expect("a path")]);
+        assert_eq!((code, err.as_str()), (1, ""), "{release}");
+        let failed = out
+            .lines()
+            .find(|line| line.starts_with("FAIL ") && line.contains("kernel-"));
+        assert!(failed.is_some() && out.contains(text), "{release}: {out}");
+        fs::remove_dir_all(old).expect("removed");
+    }
+}
+
+/// Nobody in particular asks: what the kernel refuses is said in one line, and what can be learned
+/// all the same is shown.
+#[test]
+fn without_root_each_command_says_so() {
+    let folder = scratch("nobody");
+    let program = folder.join("fastswanctl");
+    fs::copy(env!("CARGO_BIN_EXE_fastswanctl"), &program).expect("copied");
+    let nobody = |arguments: &[&str]| {
+        let mut command = Command::new(&program);
+        command.args(arguments).stdin(Stdio::null());
+        // SAFETY: No memory is involved.
+        if unsafe { libc::geteuid() } == 0 {
+            use std::os::unix::process::CommandExt;
+            command.uid(65534).gid(65534);
+        }
+        let output = command.output().expect("it runs");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        (
+            output.status.code().expect("no signal ended it"),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    for arguments in [
+        &["status"][..],
+        &["guard", "list"],
+        &["guard", "open", "--all"],
+        &["doctor", "--live", "lo"],
+    ] {
+        let (code, out, err) = nobody(arguments);
+        assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}: {err}");
+        assert_eq!(err.lines().count(), 1, "{arguments:?}: {err}");
+        assert!(err.starts_with("fastswanctl: "), "{err}");
+    }
+    let (code, out, err) = nobody(&["doctor"]);
+    assert!(code == 0 || code == 1, "{code}: {err}");
+    assert!(out.contains("warn  privileges: "), "{out}");
+    let (code, out, err) = nobody(&["metrics"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("fastswan_up{source=\"kernel\"} 0\n"), "{out}");
+    fs::remove_dir_all(folder).expect("removed");
+}
+
+/// The script that is shipped, in the shell that it is for.
+#[test]
+fn bash_completes_commands_options_and_values() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/completions/fastswanctl.bash");
+    for (words, wanted, unwanted) in [
+        (&["st"][..], "status", "doctor"),
+        (&["status", "--p"], "--peer", "--textfile"),
+        (&["guard", "o"], "open", "list"),
+        (&["completions", ""], "zsh", "tcsh"),
+    ] {
+        let output = Command::new("bash")
+            .args(["--norc", "-c"])
+            .arg(
+                "set -eu; . \"$1\"; shift; COMP_WORDS=(fastswanctl \"$@\"); COMP_CWORD=$#; \
+                 _fastswanctl fastswanctl \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD-1]}\" || :; \
+                 printf '%s\\n' \"${COMPREPLY[@]}\"",
+            )
+            .arg("bash")
+            .arg(&script)
+            .args(words)
+            .output()
+            .expect("bash runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{output:?}");
+        let has = |word| text.lines().any(|line| line == word);
+        assert!(has(wanted) && !has(unwanted), "{words:?}: {text}");
+    }
+}
+
 #[test]
 fn colours_are_for_terminals_that_want_them() {
     let from = machine("mixed");
