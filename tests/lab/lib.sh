@@ -14,6 +14,7 @@ RUN=/tmp/lab
 . "$LAB/lib/segment.sh"
 . "$LAB/lib/pki.sh"
 . "$LAB/lib/charon.sh"
+. "$LAB/lib/ending.sh"
 . "$LAB/lib/nic.sh"
 . "$LAB/lib/traffic.sh"
 . "$LAB/lib/takeover.sh"

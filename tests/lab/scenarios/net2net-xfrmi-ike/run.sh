@@ -17,3 +17,4 @@ wire_mark
 reaches alice 10.2.0.10 2
 reaches venus 10.2.0.10 2
 wire_esp_only
+ike_sa_ends moon gw-gw sun

@@ -28,3 +28,4 @@ ip -n moon route replace 10.2.0.0/16 dev xfrm-moon
 wire_mark
 reaches alice 10.2.0.10 2
 wire_esp_only
+ike_sa_ends moon gw-gw sun

@@ -19,3 +19,4 @@ wire_esp_only
 counted() { ip -n "$1" -s link show dev "$2" | awk -v row="$3" '$1 == row ":" { getline; print $2 }'; }
 same "moon's outbound interface sent every packet" 6 "$(counted moon xfrm-out TX)"
 same "the inbound one received every packet" 6 "$(counted moon xfrm-in RX)"
+ike_sa_ends moon gw-gw sun
