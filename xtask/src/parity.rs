@@ -3,9 +3,10 @@
 //!
 //! Owns how the harness of tests/parity is built, run in the guest and put into a table. Called by main, test and
 //! docs. The rows are in tests/parity; meaning is given to what they record by `parity/decode`, a verdict by
-//! `parity/compare`; `parity/kept` says when a recording can be used again.
+//! `parity/compare`; `parity/kept` says when a recording can be used again, `parity/coverage` what the rows are for.
 
 mod compare;
+mod coverage;
 mod decode;
 mod kept;
 mod record;
@@ -22,6 +23,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 pub(crate) use compare::{Compared, Verdict};
+use coverage::Coverage;
 
 use crate::{
     cache::Cache,
@@ -140,6 +142,7 @@ pub(crate) fn play(repo: &Repo, cache: &Cache, run: &Run) -> Result<Table> {
             collected.known.join(" ")
         );
     }
+    Coverage::read(repo)?.check_rows(&collected.known)?;
     Ok(Table {
         run: run.clone(),
         kernel: kernel.release.clone(),
@@ -482,8 +485,19 @@ pub(crate) fn page(repo: &Repo, cache: &Cache, only: Option<&str>) -> Result<(St
     let mut chosen = scenarios::select(repo, &[], Some(SET))?;
     chosen.retain(|scenario| only.is_none_or(|only| scenario.name.contains(only)));
     let passed = scenario_table::run(repo, cache, &chosen, Series::New, false)?;
+    let played = tables
+        .iter()
+        .flat_map(|table| &table.rows)
+        .filter(|row| row.passed() && row.verdict != Verdict::NotRun)
+        .map(|row| row.row.clone())
+        .collect();
+    // Of a part of the rows nothing can be said as a whole.
+    let coverage = match only {
+        None => Coverage::read(repo)?.section(&played)?,
+        Some(_) => String::new(),
+    };
     let text = format!(
-        "{}\n## Scenarios of strongSwan's test suite\n\nKernel {}, kernel-netlink first.\n\n{}",
+        "{coverage}\n{}\n## Scenarios of strongSwan's test suite\n\nKernel {}, kernel-netlink first.\n\n{}",
         section(&tables),
         tables[0].kernel,
         scenario_table::section(repo, &chosen)?
