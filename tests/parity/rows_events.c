@@ -101,14 +101,19 @@ static void acquire_cpu(const void *arg)
 }
 #endif
 
+/* apart by more than a machine may stand still: a timer that is late finds the
+ * SA at its end, and sends no soft expire before the hard one */
+#define SOFT 1
+#define HARD 5
+
 static void expire_time(const void *arg)
 {
 	test_sa_t *sa = sa_create(TRUE);
 
-	sa->lifetime.time.rekey = 1;
-	sa->lifetime.time.life = 2;
+	sa->lifetime.time.rekey = SOFT;
+	sa->lifetime.time.life = HARD;
 	sa_add(sa);
-	events(2, 10);
+	events(2, 20);
 	state("expired");
 	sa_del(sa);
 }
@@ -161,10 +166,10 @@ static void expire_ah(const void *arg)
 
 	sa->id.proto = IPPROTO_AH;
 	sa_crypto(sa, ENCR_UNDEFINED, 0, AUTH_HMAC_SHA2_256_128, 32);
-	sa->lifetime.time.rekey = 1;
-	sa->lifetime.time.life = 2;
+	sa->lifetime.time.rekey = SOFT;
+	sa->lifetime.time.life = HARD;
 	sa_add(sa);
-	events(2, 10);
+	events(2, 20);
 }
 
 /**
