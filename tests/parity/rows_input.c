@@ -197,21 +197,23 @@ const row_t rows_input[] = {
 	{ .name = "input/policy-refused", .run = failed_policy },
 	{ .name = "bug/B1-first-policy-not-locked",
 	  .why = "two threads must meet within one request; that calls for one policy "
-			 "take turns is shown by unit tests (spd)" },
+			 "take turns is shown by unit tests (spd, backend::tests::parallel)" },
 	{ .name = "bug/B2-route-of-a-waiter",
-	  .why = "two threads must meet within one request; that calls for one policy "
-			 "take turns is shown by unit tests (spd)" },
+	  .why = "two threads must meet within one request; that the route stays while "
+			 "anybody needs it is shown by a unit test (backend::tests::routes)" },
 	{ .name = "bug/B8-keys-in-freed-memory",
-	  .why = "not seen from outside; buffers of ours wipe themselves, which "
-			 "unit tests check" },
+	  .why = "not seen from outside; a test of ours looks at each block of memory "
+			 "that is freed (tests/netlink_host.rs)" },
 	{ .name = "bug/B9-migrate-log",
-	  .why = "undefined behaviour of a log line at level 2" },
+	  .why = "undefined behaviour of a log line at level 2, which a run need not "
+			 "show; the event itself is in event/migrate" },
 	{ .name = "bug/B10-lost-events",
 	  .why = "a socket would have to overrun; unit tests let the model of the "
 			 "kernel do it (backend/tests/events)" },
 	{ .name = "bug/B14-features-by-release",
-	  .why = "no kernel of the lab has features ported back" },
+	  .why = "no kernel of the lab has features ported back; unit tests have one "
+			 "(xfrm::tests::abilities)" },
 	{ .name = "bug/B15-uninitialised-length",
-	  .why = "not seen from outside" },
+	  .why = "not seen from outside; cannot be written in Rust" },
 	{},
 };
