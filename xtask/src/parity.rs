@@ -82,6 +82,8 @@ pub(crate) fn command_line(
 
 /// Plays the rows with each plugin and compares them.
 pub(crate) fn play(repo: &Repo, cache: &Cache, run: &Run) -> Result<Table> {
+    // First, so that no run is spent on a list that is not true.
+    let coverage = Coverage::read(repo)?;
     let key = kept::key(repo)?;
     let lab = setup::lab(cache)?;
     let kernel = lab.kernel(run.kernel)?;
@@ -142,7 +144,7 @@ pub(crate) fn play(repo: &Repo, cache: &Cache, run: &Run) -> Result<Table> {
             collected.known.join(" ")
         );
     }
-    Coverage::read(repo)?.check_rows(&collected.known)?;
+    coverage.check_rows(&collected.known)?;
     Ok(Table {
         run: run.clone(),
         kernel: kernel.release.clone(),
@@ -465,6 +467,7 @@ const SET: &str = "parity";
 /// The sections of docs/parity.md, and whether every row held. What earlier runs in the same checkout recorded of the
 /// same code and tests is taken as it is.
 pub(crate) fn page(repo: &Repo, cache: &Cache, only: Option<&str>) -> Result<(String, bool)> {
+    let coverage = Coverage::read(repo)?;
     let mut tables = Vec::new();
     for (release, kernel) in PLACES {
         let run = Run {
@@ -493,7 +496,7 @@ pub(crate) fn page(repo: &Repo, cache: &Cache, only: Option<&str>) -> Result<(St
         .collect();
     // Of a part of the rows nothing can be said as a whole.
     let coverage = match only {
-        None => Coverage::read(repo)?.section(&played)?,
+        None => coverage.section(&played)?,
         Some(_) => String::new(),
     };
     let text = format!(
