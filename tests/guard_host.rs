@@ -373,6 +373,9 @@ fn nothing_passes_a_closed_gate_in_clear_but_what_is_exempt() {
         assert!(wire.leaves(here, there, None), "leaves {when}");
         assert!(wire.enters(there, here), "enters {when}");
     };
+    // The devices take their time to come up.
+    let up = (0..20).any(|_| wire.leaves(here, there, None));
+    assert!(up, "there is no way to the peer");
     open("before there is a gate");
     let local = ts("10.1.0.0", "10.1.255.255", 0);
     let (id, spec) = sa(1, true, local, ts("10.2.0.0", "10.2.255.255", 0));
@@ -396,6 +399,36 @@ fn nothing_passes_a_closed_gate_in_clear_but_what_is_exempt() {
     assert!(!wire.leaves(here, "10.2.0.1:500", None));
     guard.open_for_sa(&id.key());
     open("after the SA");
+
+    // With a mark it is about the packets that have it.
+    let local = ts("10.1.0.0", "10.1.255.255", 0);
+    let (mut id, spec) = sa(2, false, local, ts("10.2.0.0", "10.2.255.255", 0));
+    id.mark = Mark {
+        value: 42,
+        mask: u32::MAX,
+    };
+    guard.close_for_sa(&id, &spec).unwrap();
+    assert!(!wire.leaves(here, there, Some(42)), "its mark");
+    assert!(
+        !wire.leaves(here, there, Some(42 | mark)),
+        "its mark, and a forged bit"
+    );
+    assert!(wire.leaves(here, there, Some(41)), "another mark");
+    assert!(wire.leaves(here, there, None), "none");
+    assert!(wire.enters(there, here), "none");
+    guard.open_for_sa(&id.key());
+    assert!(wire.leaves(here, there, Some(42)), "after that SA");
+
+    // Behind an XFRM interface only what went through it once is looked up: nothing of this host.
+    let all = || ts("0.0.0.0", "255.255.255.255", 0);
+    let (mut id, spec) = sa(3, false, all(), all());
+    id.if_id = 42;
+    guard.close_for_sa(&id, &spec).unwrap();
+    assert!(
+        wire.leaves(here, there, None),
+        "not sent into the interface"
+    );
+    guard.open_for_sa(&id.key());
 }
 
 #[test]

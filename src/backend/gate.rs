@@ -130,6 +130,9 @@ impl Backend {
 
     pub(super) fn del_policy_and_gate(&self, id: &PolicyId, spec: &PolicySpec) -> Result<()> {
         let key = self.core.policy_key(id);
+        if let Ok(key) = &key {
+            self.core.guard.shut_for_policy(id, spec, key);
+        }
         let result = self.core.del_policy(id, spec);
         if let Ok(key) = key {
             self.core.guard.open_for_policy(id, spec, &key);

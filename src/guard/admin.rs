@@ -8,10 +8,11 @@
 use std::time::Duration;
 
 use super::kernel;
-use super::model::Pair;
+use super::model::{Pair, Scope};
 use super::ruleset::Category;
 use super::settings::parse_prefix;
 use crate::error::{Error, Result};
+use crate::model::Mark;
 use crate::xfrm::Transport;
 
 /// A gate as the kernel has it.
@@ -67,10 +68,20 @@ pub fn open_all(transport: &dyn Transport) -> Result<usize> {
     Ok(gates.len())
 }
 
-/// Reads `LOCAL/LENGTH === REMOTE/LENGTH`, with `[PROTOCOL]` behind it if the gate has one: what
-/// [`Pair`] prints.
+/// Reads `LOCAL/LENGTH === REMOTE/LENGTH`, with `[PROTOCOL]` behind it if the gate has one, and `mark VALUE/MASK` or
+/// `xfrmi` if it is about some of the packets only: what [`Pair`] prints.
 pub fn parse_pair(text: &str) -> Option<Pair> {
     let (local, rest) = text.split_once("===")?;
+    let (rest, scope) = match rest.trim().split_once(char::is_whitespace) {
+        None => (rest, Scope::All),
+        Some((rest, "xfrmi")) => (rest, Scope::Interface),
+        Some((rest, scope)) => {
+            let (value, mask) = scope.strip_prefix("mark ")?.split_once('/')?;
+            let hex = |text: &str| u32::from_str_radix(text.strip_prefix("0x")?, 16).ok();
+            let (value, mask) = (hex(value)?, hex(mask)?);
+            (rest, Scope::Marked(Mark { value, mask }))
+        }
+    };
     let (remote, proto) = match rest.trim().strip_suffix(']') {
         Some(rest) => {
             let (remote, proto) = rest.split_once('[')?;
@@ -82,6 +93,7 @@ pub fn parse_pair(text: &str) -> Option<Pair> {
         local: parse_prefix(local.trim())?,
         remote: parse_prefix(remote.trim())?,
         proto,
+        scope,
     };
     (pair.local.first().is_ipv4() == pair.remote.first().is_ipv4()).then_some(pair)
 }
@@ -96,6 +108,9 @@ mod tests {
             "10.1.0.0/16 === 10.2.0.0/16",
             "fd00::1/128 === ::/0",
             "10.1.0.0/16 === 10.2.0.0/16[47]",
+            "10.1.0.0/16 === 10.2.0.0/16 mark 0x2a/0xefffffff",
+            "fd00::/64 === ::/0[6] mark 0x0/0x1",
+            "0.0.0.0/0 === 0.0.0.0/0 xfrmi",
         ] {
             assert_eq!(parse_pair(text).unwrap().to_string(), text);
         }
@@ -105,6 +120,10 @@ mod tests {
             "10.1.0.0/16 === fd00::/8",
             "a === b",
             "10.0.0.0/8 === 10.0.0.0/8[x]",
+            "10.0.0.0/8 === 10.0.0.0/8 mark",
+            "10.0.0.0/8 === 10.0.0.0/8 mark 2a/ff",
+            "10.0.0.0/8 === 10.0.0.0/8 mark 0x2a",
+            "10.0.0.0/8 === 10.0.0.0/8 xfrmi1",
         ] {
             assert_eq!(parse_pair(text), None, "{text}");
         }

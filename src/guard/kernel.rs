@@ -63,11 +63,15 @@ fn build(layout: &Layout, devices: &[String]) -> Group {
             chain.about,
         ));
     }
-    let categories = layout
+    // Categories that differ in their marks share what SAs deliver.
+    let categories: BTreeMap<String, nft::Set> = layout
         .categories
         .iter()
-        .flat_map(|category| category.sets());
-    for (id, set) in ruleset::sets().into_iter().chain(categories).enumerate() {
+        .flat_map(|category| category.sets())
+        .map(|set| (set.name.clone(), set))
+        .collect();
+    let sets = ruleset::sets().into_iter().chain(categories.into_values());
+    for (id, set) in sets.enumerate() {
         group.push(nft::new_set(INET, TABLE, &set, id as u32 + 1));
     }
     for (set, keys) in ruleset::constants() {

@@ -32,12 +32,12 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, KernelError, Result};
 use crate::model::{
-    Direction, Offload, PolicyId, PolicyKind, PolicySpec, PriorityClass, SaId, SaKey, SaSpec,
+    Direction, Mark, Offload, PolicyId, PolicyKind, PolicySpec, PriorityClass, SaId, SaKey, SaSpec,
     Selector, TrafficSelector,
 };
 use crate::xfrm::{PolicyKey, Transport, thread_id};
 
-pub use model::{GateState, Hold, Pair};
+pub use model::{GateState, Hold, Pair, Scope};
 pub use settings::{Cover, OnStop, Settings};
 pub(crate) use watch::GuardWatch;
 
@@ -56,6 +56,7 @@ struct Held {
     name: String,
     inbound: bool,
     gates: Vec<Pair>,
+    delivers: Vec<Pair>,
     others: Vec<Key>,
 }
 
@@ -75,6 +76,9 @@ struct State {
     devices: BTreeMap<u32, String>,
     sas: HashMap<SaKey, Held>,
     policies: HashMap<PolicyHolder, usize>,
+    /// How many of those are outbound, by what they protect.
+    outbound: HashMap<Pair, usize>,
+    waits: Waits,
     passes: HashMap<Pass, usize>,
     /// There is a table of ours, or there is to be one.
     active: bool,
@@ -100,6 +104,40 @@ impl State {
         self.busy = true;
         self.transactions += 1;
         self.writers.insert(thread_id());
+    }
+}
+
+/// How long the removal of policies may wait for packets on their way. A wait takes some milliseconds: one by one, ten
+/// thousand CHILD_SAs would keep a daemon from ending in time. Behind the credit a quarter of the time is spent so.
+#[derive(Debug)]
+struct Waits {
+    credit: Duration,
+    /// When the credit was reckoned.
+    at: Duration,
+}
+
+impl Waits {
+    const CREDIT: Duration = Duration::from_secs(2);
+
+    /// Whether there is time for another one.
+    fn may(&mut self, now: Duration) -> bool {
+        let gained = now.saturating_sub(self.at) / 4;
+        self.credit = self.credit.saturating_add(gained).min(Self::CREDIT);
+        self.at = now;
+        !self.credit.is_zero()
+    }
+
+    fn took(&mut self, time: Duration) {
+        self.credit = self.credit.saturating_sub(time);
+    }
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self {
+            credit: Self::CREDIT,
+            at: Duration::ZERO,
+        }
     }
 }
 
@@ -232,32 +270,38 @@ impl Guard {
     ///
     /// With `guard = no`, too, it is noted whose outer addresses these are: the settings may change.
     pub fn close_for_sa(&self, id: &SaId, spec: &SaSpec) -> Result<()> {
-        let covered =
-            self.covers(spec.offload) && self.can_guard(id.if_id, id.mark.is_set(), &spec.name);
+        let covered = self.covers(spec.offload);
         let (local, remote) = if spec.inbound {
             (&spec.dst_ts, &spec.src_ts)
         } else {
             (&spec.src_ts, &spec.dst_ts)
         };
-        let gates = if covered {
-            self.pairs(local, remote, &spec.name)
+        let pairs = if covered {
+            let scope = self.scope(id.mark, id.if_id, &spec.name);
+            self.pairs(local, remote, scope, &spec.name)
         } else {
             Vec::new()
         };
+        // An inbound SA has the mark of its policies only with `mark_in_sa`. Where there may be one, the policies and
+        // the outbound SA close the gate, before which nothing is protected that was not; no device takes it in packet mode.
+        let claims = !spec.inbound || spec.offload == Offload::Packet;
         let (local, remote) = if spec.inbound {
             (id.dst.ip, id.src.ip)
         } else {
             (id.src.ip, id.dst.ip)
         };
         let mut others: Vec<Key> = peers(local, remote).into_iter().collect();
-        if spec.inbound && covered {
-            others.push(reqid(spec.reqid));
-            others.extend(gates.iter().map(|pair| pair.delivery(spec.reqid)));
-        }
+        let delivers = if spec.inbound {
+            pairs.clone()
+        } else {
+            Vec::new()
+        };
+        others.extend(deliveries(&delivers, spec.reqid));
         let held = Held {
             name: spec.name.clone(),
             inbound: spec.inbound,
-            gates,
+            gates: if claims { pairs } else { Vec::new() },
+            delivers,
             others,
         };
         let keys = held.keys();
@@ -322,13 +366,8 @@ impl Guard {
             };
             let mut after = before.clone();
             after.others.retain(|key| !is_peers(key));
-            if let Some(new) = new_reqid
-                && before.inbound
-                && !before.gates.is_empty()
-            {
-                after.others = vec![reqid(new)];
-                let deliveries = before.gates.iter().map(|pair| pair.delivery(new));
-                after.others.extend(deliveries);
+            if let Some(new) = new_reqid {
+                after.others = deliveries(&before.delivers, new);
             }
             after.others.extend(peers(local, remote));
             state.hold(&after);
@@ -364,11 +403,46 @@ impl Guard {
         {
             let mut state = self.lock();
             *state.policies.entry(holder.clone()).or_default() += 1;
+            if key.dir == Direction::Out {
+                *state.outbound.entry(holder.pair).or_default() += 1;
+            }
             state.hold_gate(holder.pair, &holder.name);
         }
         self.settle(&[gate]).inspect_err(|_| {
             self.open_for_policy(id, spec, key);
         })
+    }
+
+    /// Before a policy is removed. If it is the last that leads packets between its networks into a device, none is sent
+    /// there any more, and those on their way have left when this returns: a device sends in clear what reaches it behind
+    /// its policy.
+    pub fn shut_for_policy(&self, id: &PolicyId, spec: &PolicySpec, key: &PolicyKey) {
+        if key.dir != Direction::Out {
+            return;
+        }
+        let scope = self.scope(key.mark, key.if_id, &spec.name);
+        let Some(holder) = holder_of(id, spec, key, scope) else {
+            return;
+        };
+        let shut = holder.pair.shut();
+        {
+            let mut state = self.lock();
+            let last = state.outbound.get(&holder.pair) == Some(&1);
+            if !last || state.devices.is_empty() || !state.policies.contains_key(&holder) {
+                return;
+            }
+            state.model.hold(&shut, None, &holder.name);
+        }
+        if let Err(error) = self.settle(&[shut]) {
+            log::error!("packets may leave in clear while a policy is removed: {error}");
+            return;
+        }
+        let begin = self.now();
+        if self.lock().waits.may(begin) {
+            self.transport.wait_for_packets();
+            let end = self.now();
+            self.lock().waits.took(end.saturating_sub(begin));
+        }
     }
 
     /// A policy is gone, or was not installed.
@@ -389,7 +463,8 @@ impl Guard {
             self.finish();
             return;
         }
-        let Some(holder) = holder_of(id, spec, key) else {
+        let scope = self.scope(key.mark, key.if_id, &spec.name);
+        let Some(holder) = holder_of(id, spec, key, scope) else {
             return;
         };
         let hold = self.settings().hold;
@@ -405,6 +480,10 @@ impl Guard {
             }
             let name = holder.name.clone();
             state.model.release(&holder.pair.gate(), &name, hold, now);
+            if key.dir == Direction::Out {
+                state.outbound_gone(holder.pair);
+                state.model.release(&holder.pair.shut(), &name, hold, now);
+            }
         }
         self.finish();
     }
@@ -422,6 +501,7 @@ impl Guard {
                         .release(&holder.pair.gate(), &holder.name, hold, now);
                 }
             }
+            state.outbound.clear();
             state.passes.clear();
             state.rewrite_passes();
         }
@@ -517,6 +597,7 @@ impl Guard {
             state.model.expire(now);
             state.sas.clear();
             state.policies.clear();
+            state.outbound.clear();
             match settings.on_stop {
                 OnStop::Open => {}
                 OnStop::HoldTime => state.model.end_all(settings.hold, now),
@@ -650,19 +731,27 @@ impl Guard {
         state
     }
 
-    /// Whether the selectors of such a CHILD_SA can be told from other traffic.
-    fn can_guard(&self, if_id: u32, marked: bool, name: &str) -> bool {
+    /// Which of the packets between its networks a CHILD_SA is about.
+    fn scope(&self, mark: Mark, if_id: u32, name: &str) -> Scope {
         if if_id != 0 {
-            // Its traffic goes through an XFRM interface, which sends nothing in clear.
-            return false;
+            return Scope::Interface;
         }
-        if marked {
+        let own = self.settings().mark;
+        if mark.value & own != 0 {
             self.say_once(format!(
-                "CHILD_SA {name} has a mark: its selectors are not guarded"
+                "the mark {:#x}/{:#x} of CHILD_SA {name} has the bit of guard_mark: it is guarded without that bit",
+                mark.value, mark.mask
             ));
-            return false;
         }
-        true
+        // Mark bits that the mask does not have never match; without them more is guarded.
+        let mask = mark.mask & !own;
+        match mask {
+            0 => Scope::All,
+            mask => Scope::Marked(Mark {
+                value: mark.value & mask,
+                mask,
+            }),
+        }
     }
 
     fn say_once(&self, text: String) {
@@ -677,6 +766,7 @@ impl Guard {
         &self,
         local: &[TrafficSelector],
         remote: &[TrafficSelector],
+        scope: Scope,
         name: &str,
     ) -> Vec<Pair> {
         let mut pairs = Vec::new();
@@ -685,7 +775,7 @@ impl Guard {
                 if local.from.is_ipv4() != remote.from.is_ipv4() {
                     continue;
                 }
-                let pair = pair_of(local, remote);
+                let pair = pair_of(local, remote, scope);
                 if !local.is_any_port() || !remote.is_any_port() {
                     self.say_once(format!(
                         "CHILD_SA {name}: {local} === {remote} is guarded as {pair}, with all ports"
@@ -705,14 +795,17 @@ impl Guard {
         spec: &PolicySpec,
         key: &PolicyKey,
     ) -> Option<PolicyHolder> {
-        let holder = holder_of(id, spec, key)?;
-        if !self.covers(spec.offload) || !self.can_guard(key.if_id, key.mark.is_set(), &spec.name) {
+        if !self.covers(spec.offload) {
             return None;
         }
+        let scope = self.scope(key.mark, key.if_id, &spec.name);
+        let holder = holder_of(id, spec, key, scope)?;
         let (local, remote) = sides(id);
+        // Says what is guarded more widely.
         self.pairs(
             std::slice::from_ref(local),
             std::slice::from_ref(remote),
+            scope,
             &spec.name,
         );
         Some(holder)
@@ -767,6 +860,15 @@ impl State {
         }
     }
 
+    fn outbound_gone(&mut self, pair: Pair) {
+        if let Some(count) = self.outbound.get_mut(&pair) {
+            *count -= 1;
+            if *count == 0 {
+                self.outbound.remove(&pair);
+            }
+        }
+    }
+
     fn rewrite_passes(&mut self) {
         let mut passes: Vec<Pass> = self.passes.keys().copied().collect();
         passes.sort_by_key(|pass| (pass.outbound, pass.selector.to_string()));
@@ -787,7 +889,7 @@ fn refusal(error: Option<KernelError>) -> Error {
     }
 }
 
-fn pair_of(local: &TrafficSelector, remote: &TrafficSelector) -> Pair {
+fn pair_of(local: &TrafficSelector, remote: &TrafficSelector, scope: Scope) -> Pair {
     Pair {
         local: local.prefix(),
         remote: remote.prefix(),
@@ -796,6 +898,7 @@ fn pair_of(local: &TrafficSelector, remote: &TrafficSelector) -> Pair {
         } else {
             local.proto
         },
+        scope,
     }
 }
 
@@ -807,7 +910,12 @@ fn sides(id: &PolicyId) -> (&TrafficSelector, &TrafficSelector) {
 }
 
 /// The gate a policy holds, if it is one that protects. The forward policy goes with the inbound one.
-fn holder_of(id: &PolicyId, spec: &PolicySpec, key: &PolicyKey) -> Option<PolicyHolder> {
+fn holder_of(
+    id: &PolicyId,
+    spec: &PolicySpec,
+    key: &PolicyKey,
+    scope: Scope,
+) -> Option<PolicyHolder> {
     if spec.kind != PolicyKind::Ipsec || key.dir == Direction::Fwd || spec.sa.reqid == 0 {
         return None;
     }
@@ -818,7 +926,7 @@ fn holder_of(id: &PolicyId, spec: &PolicySpec, key: &PolicyKey) -> Option<Policy
     };
     Some(PolicyHolder {
         dir: key.dir,
-        pair: pair_of(local, remote),
+        pair: pair_of(local, remote, scope),
         name,
     })
 }
@@ -851,11 +959,18 @@ fn is_peers(key: &Key) -> bool {
     key.set == ruleset::PEERS4 || key.set == ruleset::PEERS6
 }
 
-fn reqid(reqid: u32) -> Key {
-    Key {
+/// What an inbound SA with this reqid may deliver, and that it may deliver nothing else.
+fn deliveries(pairs: &[Pair], reqid: u32) -> Vec<Key> {
+    if pairs.is_empty() {
+        return Vec::new();
+    }
+    let judged = Key {
         set: ruleset::REQIDS.to_owned(),
         key: reqid.to_ne_bytes().to_vec(),
-    }
+    };
+    let mut keys = vec![judged];
+    keys.extend(pairs.iter().map(|pair| pair.delivery(reqid)));
+    keys
 }
 
 fn device(ifindex: u32) -> Key {

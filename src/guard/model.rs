@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use super::nft::{Element, ReadElement};
-use super::ruleset::{Category, octets};
-use crate::model::Prefix;
+use super::ruleset::{Category, Which, octets};
+use crate::model::{Mark, Prefix};
 
-/// The selectors of a CHILD_SA as the gate sees them: two networks and perhaps a protocol.
+/// The selectors of a CHILD_SA as the gate sees them: two networks, perhaps a protocol, perhaps a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pair {
     /// On this side.
@@ -21,6 +21,20 @@ pub struct Pair {
     pub remote: Prefix,
     /// Protocol number, 0 for all.
     pub proto: u8,
+    /// Which of these packets are meant.
+    pub scope: Scope,
+}
+
+/// Which packets between two networks a CHILD_SA is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// All of them.
+    #[default]
+    All,
+    /// Those with a mark, as `mark_in` and `mark_out` name it. Never has bits outside its mask.
+    Marked(Mark),
+    /// Those that were sent into an XFRM interface.
+    Interface,
 }
 
 impl Pair {
@@ -30,10 +44,24 @@ impl Pair {
             local: self.local.len(),
             remote: self.remote.len(),
             proto: self.proto != 0,
+            scope: match self.scope {
+                Scope::All => Which::All,
+                Scope::Marked(mark) => Which::Masked(mark.mask),
+                Scope::Interface => Which::Interface,
+            },
         }
     }
 
     fn key(&self) -> Vec<u8> {
+        let mut key = Vec::new();
+        if let Scope::Marked(mark) = self.scope {
+            key.extend(mark.value.to_ne_bytes());
+        }
+        key.extend(self.networks());
+        key
+    }
+
+    fn networks(&self) -> Vec<u8> {
         let mut key = octets(self.local.first());
         key.extend(octets(self.remote.first()));
         if self.proto != 0 {
@@ -50,10 +78,18 @@ impl Pair {
         }
     }
 
+    /// Its element in the set of those whose policy is about to leave its device.
+    pub(super) fn shut(&self) -> Key {
+        Key {
+            set: self.category().shut(),
+            key: self.key(),
+        }
+    }
+
     /// Its element in the set of what SAs may deliver.
     pub(super) fn delivery(&self, reqid: u32) -> Key {
         let mut key = reqid.to_ne_bytes().to_vec();
-        key.extend(self.key());
+        key.extend(self.networks());
         Key {
             set: self.category().deliveries(),
             key,
@@ -63,6 +99,18 @@ impl Pair {
     /// Reads an element of a set of guarded selectors.
     pub(super) fn read(category: Category, key: &[u8]) -> Option<Self> {
         let width = if category.v6 { 16 } else { 4 };
+        let (scope, networks) = match category.scope {
+            Which::All => (Scope::All, key),
+            Which::Interface => (Scope::Interface, key),
+            Which::Masked(mask) => {
+                let (value, rest) = key.split_first_chunk()?;
+                let value = u32::from_ne_bytes(*value);
+                if value & !mask != 0 {
+                    return None;
+                }
+                (Scope::Marked(Mark { value, mask }), rest)
+            }
+        };
         let ip = |bytes: &[u8]| -> Option<std::net::IpAddr> {
             Some(if category.v6 {
                 <[u8; 16]>::try_from(bytes).ok()?.into()
@@ -71,13 +119,14 @@ impl Pair {
             })
         };
         let pair = Self {
-            local: Prefix::new(ip(key.get(..width)?)?, category.local),
-            remote: Prefix::new(ip(key.get(width..2 * width)?)?, category.remote),
+            local: Prefix::new(ip(networks.get(..width)?)?, category.local),
+            remote: Prefix::new(ip(networks.get(width..2 * width)?)?, category.remote),
             proto: if category.proto {
-                *key.get(2 * width)?
+                *networks.get(2 * width)?
             } else {
                 0
             },
+            scope,
         };
         (pair.key() == key && pair.category() == category).then_some(pair)
     }
@@ -89,7 +138,11 @@ impl std::fmt::Display for Pair {
         if self.proto != 0 {
             write!(f, "[{}]", self.proto)?;
         }
-        Ok(())
+        match self.scope {
+            Scope::All => Ok(()),
+            Scope::Marked(Mark { value, mask }) => write!(f, " mark {value:#x}/{mask:#x}"),
+            Scope::Interface => f.write_str(" xfrmi"),
+        }
     }
 }
 
@@ -494,6 +547,7 @@ mod tests {
             local: prefix(local),
             remote: prefix(remote),
             proto: 0,
+            scope: Scope::All,
         }
     }
 
@@ -673,7 +727,14 @@ mod tests {
     fn names_of_sets_are_read_back_and_garbage_is_not() {
         let mut six = pair("fd00::/64", "::/0");
         six.proto = 47;
-        for pair in [net(), six] {
+        let mut marked = six;
+        marked.scope = Scope::Marked(Mark {
+            value: 0x2a,
+            mask: 0xff,
+        });
+        let mut inner = net();
+        inner.scope = Scope::Interface;
+        for pair in [net(), six, marked, inner] {
             let category = pair.category();
             assert_eq!(Category::of_gates(&category.gates()), Some(category));
             assert_eq!(Pair::read(category, &pair.gate().key), Some(pair));
@@ -684,6 +745,12 @@ mod tests {
             "gate5_1_1",
             "gate4_16_16_16",
             "gate4_016_16",
+            "gate4_16_16_mark",
+            "gate4_16_16_markxy",
+            "gate4_16_16_mark0",
+            "gate4_16_16_mark00ff",
+            "gate4_16_16_mark+f",
+            "gate4_16_16_xfrmi_proto",
             "sa4_1_1",
         ] {
             assert_eq!(Category::of_gates(name), None, "{name}");
@@ -694,5 +761,18 @@ mod tests {
             None
         );
         assert_eq!(Pair::read(net().category(), &[0; 9]), None);
+        // Bits of the mark that its mask does not have.
+        let masked = Category::of_gates("gate4_16_16_markff").unwrap();
+        let mut key = 0x1ffu32.to_ne_bytes().to_vec();
+        key.extend(net().gate().key);
+        assert_eq!(Pair::read(masked, &key), None);
+    }
+
+    #[test]
+    fn what_an_sa_delivers_has_no_mark() {
+        let mut marked = net();
+        marked.scope = Scope::Marked(Mark { value: 1, mask: 1 });
+        assert_ne!(marked.gate(), net().gate());
+        assert_eq!(marked.delivery(7), net().delivery(7));
     }
 }

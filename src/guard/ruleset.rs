@@ -26,6 +26,7 @@ pub(super) const REQIDS: &str = "reqids";
 pub(super) const NICS: &str = "nics";
 
 const NF_INET_PRE_ROUTING: u32 = 0;
+const NF_INET_LOCAL_IN: u32 = 1;
 const NF_INET_FORWARD: u32 = 2;
 const NF_INET_LOCAL_OUT: u32 = 3;
 const NF_INET_POST_ROUTING: u32 = 4;
@@ -44,20 +45,38 @@ const RTN_LOCAL: u32 = 2;
 const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 
+/// Which packets the selectors of a category are about ([`super::Scope`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Which {
+    /// All between their networks.
+    All,
+    /// Those with a mark, of which these bits count; never 0.
+    Masked(u32),
+    /// Those sent into an XFRM interface. The interface sends nothing without a transform, so they have one on their
+    /// first pass; the second is looked up.
+    Interface,
+}
+
 /// Selectors that are looked up together: one family, one pair of prefix lengths, with or without a
-/// protocol.
+/// protocol, one mask of the mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Category {
     pub(super) v6: bool,
     pub(super) local: u8,
     pub(super) remote: u8,
     pub(super) proto: bool,
+    pub(super) scope: Which,
 }
 
 impl Category {
     fn name(self, prefix: &str) -> String {
+        let scope = match self.scope {
+            Which::All => String::new(),
+            Which::Masked(mask) => format!("_mark{mask:x}"),
+            Which::Interface => "_xfrmi".to_owned(),
+        };
         format!(
-            "{prefix}{}_{}_{}{}",
+            "{prefix}{}_{}_{}{}{scope}",
             if self.v6 { 6 } else { 4 },
             self.local,
             self.remote,
@@ -70,14 +89,35 @@ impl Category {
         self.name("gate")
     }
 
+    /// Set of the selectors whose policy is about to leave its device.
+    pub(super) fn shut(self) -> String {
+        self.name("shut")
+    }
+
     /// Set of the selectors with the reqids of the SAs that may deliver them.
     pub(super) fn deliveries(self) -> String {
-        self.name("sa")
+        self.networks().name("sa")
+    }
+
+    /// The same for all packets.
+    fn networks(self) -> Self {
+        Self {
+            scope: Which::All,
+            ..self
+        }
     }
 
     /// Reads the name of a set of guarded selectors.
     pub(super) fn of_gates(name: &str) -> Option<Self> {
         let rest = name.strip_prefix("gate")?;
+        let (rest, scope) = match (rest.strip_suffix("_xfrmi"), rest.split_once("_mark")) {
+            (Some(rest), _) => (rest, Which::Interface),
+            (None, Some((rest, mask))) => match u32::from_str_radix(mask, 16).ok()? {
+                0 => return None,
+                mask => (rest, Which::Masked(mask)),
+            },
+            (None, None) => (rest, Which::All),
+        };
         let (rest, proto) = match rest.strip_suffix("_proto") {
             Some(rest) => (rest, true),
             None => (rest, false),
@@ -95,6 +135,7 @@ impl Category {
             local,
             remote,
             proto,
+            scope,
         };
         (parts.next().is_none() && category.gates() == name).then_some(category)
     }
@@ -103,17 +144,33 @@ impl Category {
         if self.v6 { Field::Ip6 } else { Field::Ip4 }
     }
 
-    /// The two sets.
-    pub(super) fn sets(self) -> [Set; 2] {
+    /// Its sets.
+    pub(super) fn sets(self) -> [Set; 3] {
         let mut fields = vec![self.address(), self.address()];
         if self.proto {
             fields.push(Field::Proto);
         }
-        let gates = Set {
+        let mut gates = Set {
             name: self.gates(),
             fields: fields.clone(),
             timeout: true,
-            comment: "guarded: local . remote network".to_owned(),
+            comment: match self.scope {
+                Which::All => "guarded: local . remote network",
+                Which::Masked(_) => {
+                    "guarded, if the packet has the mark: mark . local . remote network"
+                }
+                Which::Interface => "guarded behind an XFRM interface: local . remote network",
+            }
+            .to_owned(),
+        };
+        if matches!(self.scope, Which::Masked(_)) {
+            gates.fields.insert(0, Field::Mark);
+        }
+        let shut = Set {
+            name: self.shut(),
+            fields: gates.fields.clone(),
+            timeout: false,
+            comment: "whose policy is about to leave its device".to_owned(),
         };
         fields.insert(0, Field::Mark);
         let deliveries = Set {
@@ -122,13 +179,22 @@ impl Category {
             timeout: false,
             comment: "what an inbound SA may deliver: reqid . local . remote network".to_owned(),
         };
-        [gates, deliveries]
+        [gates, shut, deliveries]
     }
 
     /// Loads the pair of networks, local one first, from register `reg` on. In outbound packets the
-    /// source is local.
+    /// source is local. The mark, if it counts, stands in front.
     fn load(self, outbound: bool, mut reg: u32) -> Vec<Expr> {
         let mut exprs = Vec::new();
+        if let Which::Masked(mask) = self.scope {
+            exprs.push(Expr::Meta(Meta::Mark, reg));
+            exprs.push(Expr::Bitwise {
+                reg,
+                mask: mask.to_ne_bytes().to_vec(),
+                xor: vec![0; 4],
+            });
+            reg += 1;
+        }
         for (local, len) in [(true, self.local), (false, self.remote)] {
             exprs.push(address(self.v6, local == outbound, reg));
             exprs.extend(mask(self.v6, len, reg));
@@ -159,6 +225,14 @@ pub(crate) struct Layout {
     pub(super) exempt: Vec<Prefix>,
 }
 
+impl Layout {
+    /// Categories about such packets.
+    fn of(&self, which: impl Fn(Which) -> bool) -> impl Iterator<Item = &Category> {
+        let chosen = move |category: &&Category| which(category.scope);
+        self.categories.iter().filter(chosen)
+    }
+}
+
 /// A chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Chain {
@@ -176,6 +250,7 @@ pub(super) struct Rule {
 }
 
 const PREROUTING: &str = "prerouting";
+const INPUT: &str = "input";
 const FORWARD: &str = "forward";
 const OUTPUT: &str = "output";
 const POSTROUTING: &str = "postrouting";
@@ -212,6 +287,12 @@ pub(super) fn chains() -> Vec<Chain> {
         plain(SENT, "guarded, sent by this host"),
         plain(LEAVING, "guarded, on its way to the device"),
         base(PREROUTING, NF_INET_PRE_ROUTING, EARLY, "all that comes in"),
+        base(
+            INPUT,
+            NF_INET_LOCAL_IN,
+            LATE,
+            "all that this host receives, with the mark that its policies see",
+        ),
         base(FORWARD, NF_INET_FORWARD, EARLY, "all that is forwarded"),
         base(OUTPUT, NF_INET_LOCAL_OUT, EARLY, "all that this host sends"),
         base(
@@ -400,6 +481,7 @@ pub(super) fn rules(layout: &Layout) -> Vec<Rule> {
     exemptions(&mut rules, layout);
     decrypted(&mut rules, layout);
     inbound(&mut rules, layout, bit);
+    input(&mut rules, layout);
     forward(&mut rules, layout, bit);
     output(&mut rules, layout, bit);
     postrouting(&mut rules, layout, bit);
@@ -488,8 +570,13 @@ fn decrypted(rules: &mut Rules, layout: &Layout) {
     ike_in(rules, DECRYPTED);
     outer(rules, DECRYPTED, false, &[]);
     // With nested SAs the innermost of the two decides.
+    let networks: BTreeSet<Category> = layout
+        .categories
+        .iter()
+        .map(|category| category.networks())
+        .collect();
     for spnum in [1, 0] {
-        for category in &layout.categories {
+        for category in &networks {
             rules.add(
                 DECRYPTED,
                 "",
@@ -534,7 +621,7 @@ fn inbound(rules: &mut Rules, layout: &Layout, bit: Bit) {
             Expr::Goto(DECRYPTED),
         ]],
     );
-    for category in &layout.categories {
+    for category in layout.of(|which| which == Which::All) {
         rules.add(
             PREROUTING,
             "",
@@ -550,6 +637,35 @@ fn inbound(rules: &mut Rules, layout: &Layout, bit: Bit) {
     outer(rules, CLEAR_IN, false, &[]);
     rules.add(CLEAR_IN, "", [&[Expr::Jump(EXEMPT_IN)]]);
     rules.add(CLEAR_IN, "not decrypted", [&[Expr::Counter, Expr::Drop]]);
+}
+
+/// Packets get their marks behind `prerouting`: those that were not decrypted are judged where the kernel asks its
+/// policies, which is when they are forwarded or delivered.
+fn marked_in(rules: &mut Rules, chain: &'static str, layout: &Layout) {
+    for category in layout.of(|which| matches!(which, Which::Masked(_))) {
+        rules.add(
+            chain,
+            "",
+            [
+                &[
+                    Expr::Meta(Meta::Secpath, REG),
+                    Expr::Cmp(REG, Op::Eq, vec![0]),
+                ],
+                &family(category.v6),
+                &category.load(false, REG),
+                &[Expr::Lookup(category.gates(), REG), Expr::Goto(CLEAR_IN)],
+            ],
+        );
+    }
+}
+
+fn input(rules: &mut Rules, layout: &Layout) {
+    rules.add(
+        INPUT,
+        "loopback",
+        [&device(Meta::Iif, LOOPBACK), &[Expr::Accept]],
+    );
+    marked_in(rules, INPUT, layout);
 }
 
 fn ike_in(rules: &mut Rules, chain: &'static str) {
@@ -596,6 +712,7 @@ fn outer(rules: &mut Rules, chain: &'static str, outbound: bool, then: &[Expr]) 
             local: 128,
             remote: 128,
             proto: false,
+            scope: Which::All,
         };
         rules.add(
             chain,
@@ -616,7 +733,7 @@ fn outer(rules: &mut Rules, chain: &'static str, outbound: bool, then: &[Expr]) 
 }
 
 fn guarded(rules: &mut Rules, chain: &'static str, layout: &Layout, next: &'static str) {
-    for category in &layout.categories {
+    for category in layout.of(|which| which != Which::Interface) {
         rules.add(
             chain,
             "",
@@ -629,7 +746,49 @@ fn guarded(rules: &mut Rules, chain: &'static str, layout: &Layout, next: &'stat
     }
 }
 
+/// A device sends in clear what reaches it behind its policy, so nothing does.
+fn shut(rules: &mut Rules, chain: &'static str, layout: &Layout) {
+    for category in &layout.categories {
+        rules.add(
+            chain,
+            "second pass, but its policy is about to leave the device",
+            [
+                &family(category.v6),
+                &category.load(true, REG),
+                &[
+                    Expr::Lookup(category.shut(), REG),
+                    Expr::Counter,
+                    Expr::Drop,
+                ],
+            ],
+        );
+    }
+}
+
+/// The second pass of what an XFRM interface sent: as guarded, but who has no bit was not sent by one.
+fn guarded_behind_interfaces(
+    rules: &mut Rules,
+    chain: &'static str,
+    layout: &Layout,
+    bit: Bit,
+    next: &'static str,
+) {
+    for category in layout.of(|which| which == Which::Interface) {
+        rules.add(
+            chain,
+            "",
+            [
+                &bit.is_set(),
+                &family(category.v6),
+                &category.load(true, REG),
+                &[Expr::Lookup(category.gates(), REG), Expr::Goto(next)],
+            ],
+        );
+    }
+}
+
 fn forward(rules: &mut Rules, layout: &Layout, bit: Bit) {
+    marked_in(rules, FORWARD, layout);
     guarded(rules, FORWARD, layout, FORWARDED);
     rules.add(FORWARD, "", [&bit.is_set(), &bit.clear()]);
     rules.add(
@@ -658,6 +817,7 @@ fn output(rules: &mut Rules, layout: &Layout, bit: Bit) {
         [&bit.is_forged(), &bit.clear()],
     );
     guarded(rules, OUTPUT, layout, SENT);
+    guarded_behind_interfaces(rules, OUTPUT, layout, bit, SENT);
     rules.add(OUTPUT, "", [&bit.is_set(), &bit.clear()]);
     rules.add(
         SENT,
@@ -676,6 +836,7 @@ fn output(rules: &mut Rules, layout: &Layout, bit: Bit) {
         ],
     );
     outer(rules, SENT, true, &bit.clear());
+    shut(rules, SENT, layout);
     rules.add(
         SENT,
         "second pass in packet mode: had its transform on the first",
@@ -697,6 +858,7 @@ fn postrouting(rules: &mut Rules, layout: &Layout, bit: Bit) {
         [&has_transform(), &bit.set(), &[Expr::Accept]],
     );
     guarded(rules, POSTROUTING, layout, LEAVING);
+    guarded_behind_interfaces(rules, POSTROUTING, layout, bit, LEAVING);
     rules.add(
         POSTROUTING,
         "address translation took it out of its policy",
@@ -713,6 +875,7 @@ fn postrouting(rules: &mut Rules, layout: &Layout, bit: Bit) {
         ],
     );
     outer(rules, LEAVING, true, &[]);
+    shut(rules, LEAVING, layout);
     rules.add(
         LEAVING,
         "second pass in packet mode, to the device that encrypts",

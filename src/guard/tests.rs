@@ -209,16 +209,126 @@ fn what_is_not_covered_has_no_gate() {
     guard.close_for_sa(&other, &packet).unwrap();
     assert_eq!(count(&kernel, "peers4"), 1);
     assert_eq!(guard.gates().len(), 1);
-    let (marked, _) = sa(3, true, LOCAL, REMOTE);
-    let marked = SaId {
-        mark: Mark {
-            value: 1,
-            mask: u32::MAX,
-        },
-        ..marked
+}
+
+const MARK: Mark = Mark {
+    value: 0x2a,
+    mask: u32::MAX,
+};
+
+/// The set of gates whose packets have such a mark: the gate's own bit does not count.
+const MARKED: &str = "gate4_16_16_markefffffff";
+
+#[test]
+fn a_mark_is_part_of_what_is_guarded() {
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    let (id, mut spec) = sa(1, true, LOCAL, REMOTE);
+    spec.offload = Offload::Auto;
+    guard.close_for_sa(&id, &spec).unwrap();
+    assert!(
+        kernel.nft_table(ruleset::TABLE).is_none(),
+        "an inbound SA does not tell the mark of its policies"
+    );
+    let (mut out, mut out_spec) = sa(2, false, LOCAL, REMOTE);
+    out.mark = MARK;
+    out_spec.offload = Offload::Auto;
+    guard.close_for_sa(&out, &out_spec).unwrap();
+    assert_eq!(count(&kernel, MARKED), 1);
+    assert!(!table(&kernel).sets.contains_key(GATES));
+    assert_eq!(
+        count(&kernel, "sa4_16_16"),
+        1,
+        "what the SA delivers has no mark"
+    );
+    assert_eq!(
+        guard.gates()[0].pair.to_string(),
+        "10.1.0.0/16 === 10.2.0.0/16 mark 0x2a/0xefffffff"
+    );
+    let chains = |table: &FakeTable, chain: &str| {
+        let found = table.rules.iter().filter(|rule| {
+            rule.0 == chain
+                && rule
+                    .2
+                    .windows(MARKED.len())
+                    .any(|part| part == MARKED.as_bytes())
+        });
+        found.count()
     };
-    guard.close_for_sa(&marked, &packet).unwrap();
-    assert_eq!(guard.gates().len(), 1);
+    let written = table(&kernel);
+    // Forwarded packets are looked up in either direction.
+    for (chain, rules) in [
+        ("input", 1),
+        ("forward", 2),
+        ("output", 1),
+        ("postrouting", 1),
+        ("prerouting", 0),
+    ] {
+        assert_eq!(chains(&written, chain), rules, "{chain}");
+    }
+    // Another mark with the same mask is another element of the same set; with none, of another.
+    let (policy_id, mut policy_spec, mut key) =
+        policy(Direction::Out, PolicyKind::Ipsec, PriorityClass::Default);
+    policy_spec.offload = Offload::Crypto;
+    key.mark = Mark { value: 7, ..MARK };
+    guard
+        .close_for_policy(&policy_id, &policy_spec, &key)
+        .unwrap();
+    assert_eq!(count(&kernel, MARKED), 2);
+    key.mark = Mark::default();
+    guard
+        .close_for_policy(&policy_id, &policy_spec, &key)
+        .unwrap();
+    assert_eq!((count(&kernel, MARKED), count(&kernel, GATES)), (2, 1));
+    // A new daemon takes them over.
+    let next = self::guard(&kernel);
+    next.adopt().unwrap();
+    assert_eq!(next.gates().len(), 3);
+    guard.open_for_sa(&out.key());
+    let timed = table(&kernel).sets[MARKED]
+        .values()
+        .filter(|element| element.timeout.is_some())
+        .count();
+    assert_eq!(timed, 1, "held by nobody any more");
+}
+
+#[test]
+fn a_mark_with_the_gates_own_bit_is_guarded_without_it() {
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    let (mut id, spec) = sa(1, false, LOCAL, REMOTE);
+    id.mark = Mark {
+        value: 0x1000_0000,
+        mask: 0x1000_0000,
+    };
+    guard.close_for_sa(&id, &spec).unwrap();
+    assert_eq!(count(&kernel, GATES), 1, "more is guarded, never less");
+}
+
+#[test]
+fn behind_an_xfrm_interface_the_second_pass_is_guarded() {
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    for (spi, inbound) in [(1, true), (2, false)] {
+        let (mut id, spec) = sa(spi, inbound, "0.0.0.0/0", "0.0.0.0/0");
+        id.if_id = 42;
+        guard.close_for_sa(&id, &spec).unwrap();
+    }
+    let written = table(&kernel);
+    assert_eq!(count(&kernel, "gate4_0_0_xfrmi"), 1);
+    assert_eq!(count(&kernel, "sa4_0_0"), 1);
+    let name = b"gate4_0_0_xfrmi";
+    let chains: Vec<&str> = written
+        .rules
+        .iter()
+        .filter(|rule| rule.2.windows(name.len()).any(|part| part == name))
+        .map(|rule| &rule.0[..])
+        .collect();
+    assert_eq!(
+        chains,
+        ["output", "postrouting"],
+        "nothing else of the host is touched"
+    );
 }
 
 #[test]
@@ -235,6 +345,59 @@ fn a_trap_holds_the_gate_by_itself() {
     guard.open_for_policy(&id, &spec, &key);
     guard.open_for_policy(&id, &spec, &key);
     assert!(guard.gates()[0].left.is_some());
+}
+
+#[test]
+fn nothing_is_sent_to_a_device_whose_policy_is_about_to_leave_it() {
+    const SHUT: &str = "shut4_16_16";
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    let (id, mut spec, key) = policy(Direction::Out, PolicyKind::Ipsec, PriorityClass::Default);
+    guard.close_for_policy(&id, &spec, &key).unwrap();
+    guard.shut_for_policy(&id, &spec, &key);
+    assert_eq!(
+        (count(&kernel, SHUT), kernel.waits()),
+        (0, 0),
+        "no device sends anything"
+    );
+    guard.use_device(2, "p0").unwrap();
+    // Of a rekeyed CHILD_SA, or of a trap, one policy stays.
+    spec.name = "other".to_owned();
+    guard.close_for_policy(&id, &spec, &key).unwrap();
+    guard.shut_for_policy(&id, &spec, &key);
+    guard.open_for_policy(&id, &spec, &key);
+    assert_eq!(
+        (count(&kernel, SHUT), kernel.waits()),
+        (0, 0),
+        "another one is left"
+    );
+    spec.name = "net".to_owned();
+    guard.shut_for_policy(&id, &spec, &key);
+    assert_eq!((count(&kernel, SHUT), kernel.waits()), (1, 1));
+    guard.open_for_policy(&id, &spec, &key);
+    assert_eq!(count(&kernel, SHUT), 0);
+    assert!(guard.gates()[0].left.is_some(), "and the gate has its time");
+    // What nobody holds is not shut, nor what comes in.
+    guard.shut_for_policy(&id, &spec, &key);
+    let (id, spec, key) = policy(Direction::In, PolicyKind::Ipsec, PriorityClass::Default);
+    guard.close_for_policy(&id, &spec, &key).unwrap();
+    guard.shut_for_policy(&id, &spec, &key);
+    assert_eq!((count(&kernel, SHUT), kernel.waits()), (0, 1));
+}
+
+#[test]
+fn waiting_for_packets_takes_a_part_of_the_time_only() {
+    let second = Duration::from_secs(1);
+    let mut waits = Waits::default();
+    assert!(waits.may(second));
+    waits.took(second * 2);
+    assert!(!waits.may(second));
+    assert!(waits.may(second * 3));
+    waits.took(second / 2);
+    assert!(!waits.may(second * 3));
+    assert!(waits.may(second * 1000));
+    waits.took(second * 2);
+    assert!(!waits.may(second * 1000), "it is not saved up");
 }
 
 #[test]

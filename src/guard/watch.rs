@@ -220,7 +220,7 @@ impl Guard {
             .layout
             .categories
             .iter()
-            .flat_map(|category| [category.gates(), category.deliveries()])
+            .flat_map(|category| [category.gates(), category.shut(), category.deliveries()])
             .filter(|name| !sets.contains(name))
             .collect();
         for name in names {

@@ -89,4 +89,7 @@ pub trait Transport: Send + Sync {
     ) -> Result<Box<dyn EventSocket>, KernelError> {
         self.subscribe(subscription.protocol, subscription.groups)
     }
+    /// Returns when packets that the stack had in hand have reached their devices: what the caller has changed before
+    /// holds for all that come after.
+    fn wait_for_packets(&self) {}
 }

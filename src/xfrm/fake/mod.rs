@@ -119,6 +119,7 @@ struct Subscriber {
 
 #[derive(Default)]
 struct State {
+    waits: usize,
     knobs: Knobs,
     sad: sad::Sad,
     spd: spd::Spd,
@@ -146,6 +147,11 @@ impl FakeKernel {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often somebody waited for packets on their way.
+    pub fn waits(&self) -> usize {
+        self.state().waits
     }
 
     /// Changes how old or strict it is.
@@ -419,6 +425,10 @@ impl State {
 }
 
 impl Transport for FakeKernel {
+    fn wait_for_packets(&self) {
+        self.state().waits += 1;
+    }
+
     fn ack(&self, protocol: Protocol, request: &Request) -> Result<(), KernelError> {
         self.handle(protocol, request, false).map(|_| ())
     }

@@ -372,6 +372,10 @@ fn receive_error(name: &'static str, error: &io::Error, lost: bool) -> KernelErr
 }
 
 impl Transport for NetlinkTransport {
+    fn wait_for_packets(&self) {
+        socket::wait_for_packets();
+    }
+
     fn ack(&self, protocol: Protocol, request: &Request) -> Result<(), KernelError> {
         retry_busy(&BUSY_PAUSES, || {
             self.converse(

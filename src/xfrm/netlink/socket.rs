@@ -5,7 +5,7 @@
 //! it received, since SAs are reported with their keys, and must not copy what it sends.
 #![allow(
     unsafe_code,
-    reason = "sendmsg(2) with a header apart, so that keys are not copied"
+    reason = "sendmsg(2) with a header apart, so that keys are not copied, and membarrier(2)"
 )]
 
 use std::io;
@@ -207,6 +207,20 @@ impl Channel {
                 return Err(error);
             }
         }
+    }
+}
+
+/// How long packets may be on their way where the kernel does not tell.
+const ON_THEIR_WAY: Duration = Duration::from_millis(10);
+
+/// [`super::Transport::wait_for_packets`]: the stack handles packets within sections that RCU waits for.
+pub(super) fn wait_for_packets() {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+    // SAFETY: the call has no pointers; with this command it is synchronize_rcu() (kernel/sched/membarrier.c).
+    let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if result != 0 {
+        // Without CONFIG_MEMBARRIER, or with nohz_full.
+        std::thread::sleep(ON_THEIR_WAY);
     }
 }
 
