@@ -19,7 +19,7 @@ use crate::{
     cache::{Cache, remove},
     dist,
     kernels::{Kernel, Series},
-    objects,
+    leaks, objects,
     results::{Ended, Verdict},
     roots::Release,
     run::{command, logged},
@@ -67,6 +67,15 @@ pub(crate) struct Run {
 
 /// A scenario may take this long; one that hangs must not eat the time of the others.
 const SCENARIO_LIMIT: Duration = Duration::from_secs(240);
+/// A scenario of the leak matrix plays all its faults twice.
+const MATRIX_LIMIT: Duration = Duration::from_secs(900);
+
+/// How long a scenario may take.
+fn limit(repo: &Repo, name: &str) -> Duration {
+    let matrix = scenarios::select(repo, &[name.to_owned()], None)
+        .is_ok_and(|found| found.iter().any(|scenario| scenario.set == leaks::SET));
+    if matrix { MATRIX_LIMIT } else { SCENARIO_LIMIT }
+}
 
 /// A script to run in the guest.
 #[derive(Debug)]
@@ -250,12 +259,11 @@ pub(crate) fn run(repo: &Repo, cache: &Cache, run: &Run) -> Result<Vec<Verdict>>
             block: Vec::new(),
             verdicts: Vec::new(),
         };
-        let count = u32::try_from(left.len()).unwrap_or(u32::MAX);
         let job = vm::Job {
             kernel,
             guest: &guest,
             share: &share,
-            limit: SCENARIO_LIMIT.saturating_mul(count),
+            limit: left.iter().map(|name| limit(repo, name)).sum(),
             apparmor: run.packages.is_some(),
         };
         let ended = vm::run(cache, &job, |line| reader.line(line))?;

@@ -24,7 +24,18 @@ guard_gone() {
 	return 0
 }
 
-# plain FROM TO COUNT [SHAPE]: UDP packets in clear from sun's wire to moon, with these addresses, port 7777.
+# plain COUNT SHAPE FROM TO [FROM TO...]: UDP packets in clear from sun's wire to moon, with these addresses, port 7777.
 plain() {
-	on sun python3 "$LAB/lib/plain.py" p1 "$(ip -n moon -br link show p0 | awk '{ print $3 }')" "$@"
+	on sun python3 "$LAB/lib/plain.py" p1 "$(ip -n moon -br link show p0 | awk '{ print $3 }')" 0 "$@"
+}
+
+# egress MARK COUNT SHAPE FROM TO [FROM TO...]: the same from moon's NIC, past all hooks but its egress.
+egress() {
+	on moon python3 "$LAB/lib/plain.py" p0 "$(ip -n sun -br link show p1 | awk '{ print $3 }')" "$@"
+}
+
+# egress_dropped: packets that the rules at the egress of moon's NIC dropped.
+egress_dropped() {
+	on moon nft list chain netdev fastswan egress_p0 | sed -n 's/.*counter packets \([0-9]*\) .* drop.*/\1/p' |
+		awk '{ sum += $1 } END { print sum + 0 }'
 }

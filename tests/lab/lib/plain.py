@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Sends UDP packets in clear on a device, with any addresses and in any shape.
 
-Owns the building of these frames. Called by guard.sh: plain.py DEVICE MAC FROM TO COUNT [whole|fragments|options]. A packet
-socket passes by routing, policies and netfilter: this is what somebody on the wire can send.
+Owns the building of these frames. Called by guard.sh: plain.py DEVICE MAC MARK COUNT SHAPE FROM TO [FROM TO...]; a shape is
+whole, fragments or options. A packet socket passes by routing, policies and the netfilter hooks of IP: this is what somebody
+on the wire can send. Only the egress of the device sees it, with the mark.
 """
+import contextlib
 import ipaddress
 import socket
 import struct
@@ -63,16 +65,20 @@ def packets(source, target, shape, number):
 
 
 def main():
-    device, mac, source, target, count, *shape = sys.argv[1:]
-    source, target = ipaddress.ip_address(source), ipaddress.ip_address(target)
+    device, mac, mark, count, shape, *pairs = sys.argv[1:]
     sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, int(mark, 0))
     sender.bind((device, 0))
     own = sender.getsockname()[4]
-    kind = 0x0800 if source.version == 4 else 0x86DD
-    head = bytes.fromhex(mac.replace(":", "")) + own + struct.pack("!H", kind)
-    for index in range(int(count)):
-        for packet in packets(source, target, shape[0] if shape else "whole", NUMBER + index):
-            sender.send(head + packet)
+    for source, target in zip(pairs[::2], pairs[1::2]):
+        source, target = ipaddress.ip_address(source), ipaddress.ip_address(target)
+        kind = 0x0800 if source.version == 4 else 0x86DD
+        head = bytes.fromhex(mac.replace(":", "")) + own + struct.pack("!H", kind)
+        for index in range(int(count)):
+            for packet in packets(source, target, shape, NUMBER + index):
+                # What the egress drops is told here; who counts decides what it means.
+                with contextlib.suppress(OSError):
+                    sender.send(head + packet)
 
 
 main()

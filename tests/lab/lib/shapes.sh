@@ -5,44 +5,40 @@
 
 big() {
 	local from=$1 address=$2 target=$3
-	on "$from" ping -q -I "$address" -s 3000 -i 0.2 -c 5 -W 1 "$target"
+	on "$from" ping -q -I "$address" -s 3000 -i 0.1 -c 5 -W 1 "$target"
 }
 fragments() {
 	big alice 10.1.0.10 10.2.0.10 &
 	big moon 10.1.0.1 10.2.0.10 &
 	big alice fd00:1::10 fd00:2::10 &
 	big moon fd00:1::1 fd00:2::10
-	sleep 1
+	sleep 0.3
 }
 record_route() {
-	on alice ping -q -I 10.1.0.10 -R -i 0.2 -c 5 -W 1 10.2.0.10 &
-	on moon ping -q -I 10.1.0.1 -R -i 0.2 -c 5 -W 1 10.2.0.10
-	sleep 1
+	on alice ping -q -I 10.1.0.10 -R -i 0.1 -c 5 -W 1 10.2.0.10 &
+	on moon ping -q -I 10.1.0.1 -R -i 0.1 -c 5 -W 1 10.2.0.10
+	sleep 0.3
 }
 headers() {
-	on alice python3 "$LAB/lib/headers.py" fd00:1::10 fd00:2::10 5
+	on alice python3 "$LAB/lib/headers.py" fd00:1::10 fd00:2::10 5 &
 	on moon python3 "$LAB/lib/headers.py" fd00:1::1 fd00:2::10 5
 }
 fragments_to_peer() {
-	on bob ping -q -s 3000 -i 0.2 -c 5 -W 1 10.1.0.10
-	on bob ping -q -s 3000 -i 0.2 -c 5 -W 1 fd00:1::10
-	on bob ping -q -s 3000 -i 0.2 -c 5 -W 1 10.1.0.1
+	big bob 10.2.0.10 10.1.0.10 &
+	big bob fd00:2::10 fd00:1::10 &
+	big bob fd00:2::10 fd00:1::1 &
+	big bob 10.2.0.10 10.1.0.1
+	sleep 0.3
 }
 # Nobody's address, but one that the selectors name.
 inject() {
-	plain 10.2.0.77 10.1.0.10 5 "$1"
-	plain 10.2.0.77 10.1.0.1 5 "$1"
-	plain fd00:2::77 fd00:1::10 5 "$1"
-	plain fd00:2::77 fd00:1::1 5 "$1"
+	plain 5 "$1" 10.2.0.77 10.1.0.10 10.2.0.77 10.1.0.1 fd00:2::77 fd00:1::10 fd00:2::77 fd00:1::1
 }
+# speak HOST FROM TO [FROM TO...]
 speak() {
-	local host=$1 source=$2 target=$3 try
-	for try in 1 2 3 4 5; do
-		case $source in
-		*:*) echo hello | on "$host" socat -u - "UDP6-SENDTO:[$target]:7777,bind=[$source]:7778" ;;
-		*) echo hello | on "$host" socat -u - "UDP4-SENDTO:$target:7777,bind=$source:7778" ;;
-		esac
-	done
+	local host=$1
+	shift
+	on "$host" python3 "$LAB/lib/speak.py" 5 "$@"
 }
 # grown BEFORE: what each flow received since.
 grown() {
@@ -55,14 +51,11 @@ grown() {
 inside() {
 	local before
 	before=$(heard)
-	speak bob 10.2.0.10 10.1.0.10
-	speak bob 10.2.0.10 10.1.0.1
-	speak bob fd00:2::10 fd00:1::10
-	speak bob fd00:2::10 fd00:1::1
+	speak bob 10.2.0.10 10.1.0.10 10.2.0.10 10.1.0.1 fd00:2::10 fd00:1::10 fd00:2::10 fd00:1::1
 	sleep 0.5
 	same "$PASS: what is within the selectors enters" "5 5 5 5" "$(echo $(grown "$before"))"
 	before=$(heard)
-	plain 192.168.0.2 192.168.0.1 5
+	plain 5 whole 192.168.0.2 192.168.0.1
 	sleep 0.5
 	same "$PASS: what is not protected enters in clear" "0 5 0 0" "$(echo $(grown "$before"))"
 }
@@ -78,13 +71,36 @@ outside_policies() {
 }
 outside() {
 	outside_policies add
-	speak sun 10.9.0.1 10.1.0.10
-	speak sun 10.9.0.1 10.1.0.1
-	speak sun fd00:9::1 fd00:1::10
-	speak sun fd00:9::1 fd00:1::1
+	speak sun 10.9.0.1 10.1.0.10 10.9.0.1 10.1.0.1 fd00:9::1 fd00:1::10 fd00:9::1 fd00:1::1
 	ip -n sun xfrm policy delete src 10.9.0.0/24 dst 10.1.0.0/24 dir out
 	ip -n sun xfrm policy delete src fd00:9::/64 dst fd00:1::/64 dir out
 }
+# The rules at the egress of the NIC, by themselves: frames as they come behind the second pass, without the passes, since not
+# every kernel lets such packets come so far. Without the bit they are not the gate's and reach the NIC.
+egress_rules() {
+	local shape dropped
+	for shape in fragments options; do
+		egress_counts
+		egress 0 5 $shape 10.1.0.10 10.2.0.77 fd00:1::10 fd00:2::77
+		at_least "$shape that are not marked as guarded reach the NIC" 10 "$(egress_passed)"
+		egress_counts
+		dropped=$(egress_dropped)
+		egress 0x10000000 5 $shape 10.1.0.10 10.2.0.77 fd00:1::10 fd00:2::77
+		same "$shape that are do not" 0 "$(egress_passed)"
+		at_least "the rules of the egress dropped them" 10 "$(($(egress_dropped) - dropped))"
+	done
+	egress_counts
+	egress 0x10000000 5 whole 10.1.0.10 10.2.0.77 fd00:1::10 fd00:2::77
+	at_least "what the NIC matches passes them, and is encrypted" 10 "$(egress_passed)"
+}
+# What alice's flows had in clear, what was encrypted, and since then: only such packets are sent meanwhile.
+egress_now() {
+	local counts
+	mapfile -t counts <<<"$(leak_counts)"
+	echo $((${counts[0]% *} + ${counts[2]% *} + $(nic_stat moon tx_esp)))
+}
+egress_counts() { EGRESS=$(egress_now); }
+egress_passed() { echo $(($(egress_now) - EGRESS)); }
 shapes() {
 	# Nothing is lost here.
 	LEAK_HEAL=true
@@ -102,4 +118,5 @@ shapes() {
 	entered "decrypted packets from outside the selectors" outside
 	inside
 	servers_stop
+	[ "$PASS" != hold ] || { chatter_stop; egress_rules; }
 }

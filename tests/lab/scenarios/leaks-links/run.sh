@@ -9,6 +9,10 @@ bare_flap() {
 	sleep 0.3
 	ip -n moon link set p0 up
 }
+flap_healed() {
+	link_back moon
+	leaks_up "$@"
+} >>"$OUT/faults.txt" 2>&1
 flaps() { for try in 1 2 3; do flap moon 0.3; done; }
 mtu() {
 	ip -n moon link set p0 mtu 1400
@@ -65,6 +69,7 @@ address_back() {
 faults() {
 	leak "no fault" true
 	leak "link flap" flap moon 0.5
+	LEAK_HEAL=flap_healed
 	leak "link flap, without what a network manager puts back" bare_flap
 	LEAK_HEAL=address_back
 	leak "address changes (MOBIKE)" address_changes
