@@ -13,6 +13,10 @@
 //! The file grows by one line per change and is written
 //! anew when most of it is history: the cost of
 //! a change does not depend on how much there is.
+//!
+//! A line is written through memory that is mapped (a system call for each would be a third of what a CHILD_SA takes), in
+//! room that was added to the file before, as empty lines. Without room it is appended by write(2). Lines about one object
+//! are in the file in the order of what they tell: room is only used while nothing stands behind it.
 #![forbid(unsafe_code)]
 
 mod describe;
@@ -25,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::xfrm::{FileLock, is_gone, try_lock};
+use crate::xfrm::{FileLock, MappedRoom, is_gone, try_lock};
 
 pub use describe::{
     Entry, neighbour, neighbour_key, neighbour_of, policy, policy_key, policy_state, reqid_of, sa,
@@ -35,6 +39,10 @@ pub use describe::{
 /// Lines that are history before the file is written anew; at least so many, so that a small ledger
 /// is not rewritten all the time.
 const SLACK: usize = 1024;
+
+/// Bytes of room that are added at a time, and how few are left when more are added. A line has some 150.
+const ROOM: usize = 64 << 10;
+const LOW: usize = 8 << 10;
 
 /// Descriptions of one object that may be true: before a change and after it.
 const VERSIONS: usize = 4;
@@ -84,9 +92,32 @@ struct State {
     file: Arc<File>,
     /// The file that takes over as soon as it has everything.
     next: Option<Arc<File>>,
+    /// Where the next lines go, if there is room: the end of `file`.
+    room: Option<MappedRoom>,
+    /// Lines that were written otherwise, and those of them of which nobody knows yet whether they are in the file.
+    appended: u64,
+    pending: usize,
+    /// A thread adds room.
+    adding: bool,
 }
 
 impl State {
+    /// Writes a line to memory, if there is room for it.
+    fn write(&mut self, text: &str) -> bool {
+        let room = self.room.as_mut();
+        room.is_some_and(|room| room.write(text.as_bytes()))
+    }
+
+    /// Has the calling thread add room, if it is time: to this file, unless more lines are appended than now.
+    fn is_short(&mut self) -> Option<(Arc<File>, u64)> {
+        let short = !self.adding
+            && self.next.is_none()
+            && self.pending == 0
+            && self.room.as_ref().is_none_or(|room| room.left() < LOW);
+        self.adding |= short;
+        short.then(|| (Arc::clone(&self.file), self.appended))
+    }
+
     fn text(&self) -> (String, usize) {
         let (mut text, mut lines) = (String::new(), 0);
         for (key, rests) in &self.live {
@@ -162,6 +193,10 @@ impl Ledger {
                 lines: 0,
                 file: Arc::new(old),
                 next: None,
+                room: None,
+                appended: 0,
+                pending: 0,
+                adding: false,
             }),
             owner,
             failed: AtomicBool::new(false),
@@ -173,6 +208,10 @@ impl Ledger {
             live.entry(key.into()).or_default().push(rest.into());
         }
         ledger.rewrite()?;
+        let short = ledger.lock().is_short();
+        if let Some((file, appended)) = short {
+            ledger.add_room(&file, appended);
+        }
         Ok((ledger, left))
     }
 
@@ -235,25 +274,69 @@ impl Ledger {
         entry: &str,
         change: impl FnOnce(&mut HashMap<Box<str>, Vec<Box<str>>>) -> bool,
     ) {
-        let (file, next, full) = {
+        let text = line(sign, entry);
+        let (file, next, full, mut short, _room) = {
             let mut state = self.lock();
             if !change(&mut state.live) {
                 return;
             }
             state.lines += 1;
             let full = state.next.is_none() && state.lines > 2 * state.live.len() + SLACK;
-            (Arc::clone(&state.file), state.next.clone(), full)
+            let file = (!state.write(&text)).then(|| Arc::clone(&state.file));
+            let next = state.next.clone();
+            // A shorter line would still fit, and stand in front of what comes behind the room. It is
+            // unmapped with the lock released.
+            let room = file.as_ref().and_then(|_| state.room.take());
+            let mut short = None;
+            if file.is_some() || next.is_some() {
+                state.appended += 1;
+                state.pending += 1;
+            } else {
+                short = state.is_short();
+            }
+            (file, next, full, short, room)
         };
-        let text = line(sign, entry);
         // One write per line: appends of several threads do not mix.
-        let mut result = (&*file).write_all(text.as_bytes());
-        if let Some(next) = next {
-            result = result.and((&*next).write_all(text.as_bytes()));
+        let mut result = Ok(());
+        for file in file.iter().chain(&next) {
+            result = result.and((&**file).write_all(text.as_bytes()));
+        }
+        if file.is_some() || next.is_some() {
+            let mut state = self.lock();
+            state.pending -= 1;
+            short = state.is_short();
         }
         self.retry(result);
+        if let Some((file, appended)) = short {
+            self.add_room(&file, appended);
+        }
         if full {
             self.retry(self.rewrite());
         }
+    }
+
+    /// Adds room to a file. If somebody appended to it meanwhile, nobody knows what stands where, and the room remains
+    /// empty.
+    fn add_room(&self, file: &Arc<File>, appended: u64) {
+        let mut room = match MappedRoom::append(file, ROOM) {
+            Ok(room) => Some(room),
+            Err(error) => {
+                // Nobody tries again: lines are appended, and if that fails, too, it is said.
+                log::debug!("no room in {}: {error}", self.path.display());
+                return;
+            }
+        };
+        let mut state = self.lock();
+        state.adding = false;
+        if state.appended == appended
+            && state.pending == 0
+            && state.next.is_none()
+            && Arc::ptr_eq(&state.file, file)
+        {
+            std::mem::swap(&mut state.room, &mut room);
+        }
+        // What is not needed is unmapped with the lock released.
+        drop(state);
     }
 
     fn retry(&self, result: io::Result<()>) {
@@ -299,9 +382,14 @@ impl Ledger {
         state.next = None;
         // After a failure the old one has everything; the next try comes after as many changes.
         state.lines = lines;
+        let mut room = None;
         if result.is_ok() {
             state.file = file;
+            room = state.room.take();
         }
+        drop(state);
+        // Unmapped with the lock released.
+        drop(room);
         result
     }
 

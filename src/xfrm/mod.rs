@@ -25,6 +25,7 @@ mod driverstats;
 pub mod event;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
+mod mapped;
 mod netlink;
 mod policy;
 pub mod request;
@@ -51,6 +52,7 @@ pub use consts::{
 };
 pub use driverstats::driver_stats;
 pub use event::{Event, decode_event};
+pub use mapped::MappedRoom;
 pub use netlink::{NetlinkSettings, NetlinkTransport};
 pub use policy::{
     Action, HashThresholds, PolicyKey, PolicyMessage, PolicyState, Template, Threshold,
