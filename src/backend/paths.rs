@@ -35,7 +35,7 @@ use std::time::Duration;
 use crate::config::NextHopChange;
 use crate::host::Readable;
 use crate::ledger;
-use crate::model::{Direction, Placement};
+use crate::model::{Direction, Placement, Prefix};
 use crate::nic::{
     PathChange, PathEvents, Route, drop_neighbour, neighbour_exists, resolve_neighbour,
     use_neighbour, write_neighbour,
@@ -153,23 +153,40 @@ impl Paths {
         }
     }
 
-    /// Makes ways suspect.
-    fn suspect(&self, covers: impl Fn(&PathKey) -> bool) {
+    /// Makes the ways to the peers in a network suspect, or all. With a full table there is an event
+    /// every moment, and with our own routes one for each CHILD_SA: only those peers are visited.
+    fn suspect(&self, net: Option<Prefix>) {
         let mut state = self.lock();
         state.generation += 1;
         let State {
             paths, suspects, ..
         } = &mut *state;
-        for (key, path) in paths.iter_mut().filter(|(key, _)| covers(key)) {
+        let mut note = |key: &PathKey, path: &mut Path| {
             path.fresh = false;
             suspects.insert(*key);
+        };
+        let Some(net) = net else {
+            paths.iter_mut().for_each(|(key, path)| note(key, path));
+            return;
+        };
+        // Peers are in the order of their addresses.
+        let first = PathKey {
+            peer: net.first(),
+            local: None,
+            mark: 0,
+        };
+        for (key, path) in paths.range_mut(first..) {
+            if !net.contains(key.peer) {
+                break;
+            }
+            note(key, path);
         }
     }
 
     /// Makes all ways suspect, for a link that changed: the kernel removes the routes of a device
     /// that goes down without a word.
     pub(super) fn suspect_all(&self, core: &Core) {
-        self.suspect(|_| true);
+        self.suspect(None);
         self.wake(core, COALESCE);
     }
 
@@ -330,10 +347,10 @@ impl Core {
     /// Takes in one event.
     fn note(&self, change: &PathChange) {
         match change {
-            PathChange::Routes(net) => self.paths.suspect(|key| net.contains(key.peer)),
-            PathChange::Everything => self.paths.suspect(|_| true),
+            PathChange::Routes(net) => self.paths.suspect(Some(*net)),
+            PathChange::Everything => self.paths.suspect(None),
             PathChange::Lost => {
-                self.paths.suspect(|_| true);
+                self.paths.suspect(None);
                 // Asked again when it is needed, and by the round for those in use.
                 for path in self.paths.lock().paths.values_mut() {
                     path.address = None;
