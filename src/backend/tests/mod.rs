@@ -2,6 +2,7 @@
 //! The methods over the model of the kernel: a gateway with a NIC that does packet mode (p0), one
 //! that does crypto only (c0) and one that does nothing (e0).
 
+mod cost;
 mod events;
 mod fallback;
 mod faults;
