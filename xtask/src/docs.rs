@@ -36,7 +36,12 @@ const PAGES: &[Page] = &[
     Page {
         name: "parity",
         title: "Parity with kernel-netlink",
-        also: &["tests/parity", "xtask/src/parity.rs", "xtask/src/parity"],
+        also: &[
+            "tests/parity",
+            "xtask/src/harness.rs",
+            "xtask/src/parity.rs",
+            "xtask/src/parity",
+        ],
         write: crate::parity::page,
     },
     Page {

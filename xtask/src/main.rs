@@ -10,12 +10,14 @@
 )]
 
 mod archive;
+mod bench;
 mod cache;
 mod check;
 mod compare;
 mod demo;
 mod dist;
 mod docs;
+mod harness;
 mod host;
 mod initramfs;
 mod kernels;
@@ -108,6 +110,33 @@ enum Command {
         /// Play nothing; compare what an earlier run wrote (target/parity/*/output).
         #[arg(long, value_name = "FILE")]
         recorded: Option<PathBuf>,
+    },
+    /// Measure what a CHILD_SA costs with either plugin, and at least (docs/performance.md).
+    Bench {
+        /// The cells that carry the goals, in half an hour, instead of the whole grid.
+        #[arg(long)]
+        quick: bool,
+        /// Print JSON instead of the table.
+        #[arg(long)]
+        json: bool,
+        /// Write docs/performance.md and its picture.
+        #[arg(long)]
+        docs: bool,
+        /// Only cells whose name contains this (n1000-table0-packet-routes-t1-peer).
+        #[arg(long, value_name = "CELL")]
+        only: Option<String>,
+        /// How often each plays each cell.
+        #[arg(long)]
+        rounds: Option<u32>,
+        /// Measure nothing; read what an earlier run printed (target/bench/*.txt).
+        #[arg(long, value_name = "FILE")]
+        recorded: Option<PathBuf>,
+        /// Which release the guest is: trixie has strongSwan 6.0.1, sid 6.1.0.
+        #[arg(long, default_value = "trixie")]
+        release: roots::Release,
+        /// Which kernel to boot.
+        #[arg(long, default_value = "7.3")]
+        kernel: Series,
     },
     /// Play the leak matrix: faults while traffic runs, and what of it was in clear.
     Leaks {
@@ -272,6 +301,29 @@ fn dispatch(command: Command) -> Result<ExitCode> {
                 only,
             },
             recorded.as_deref(),
+        ),
+        Command::Bench {
+            quick,
+            json,
+            docs,
+            only,
+            rounds,
+            recorded,
+            release,
+            kernel,
+        } => bench::command_line(
+            &repo,
+            &cache,
+            &bench::Run {
+                quick,
+                kernel,
+                release,
+                rounds,
+                only,
+                json,
+                docs,
+                recorded,
+            },
         ),
         Command::Screens => docs::screens(&repo),
         Command::Leaks {

@@ -27,14 +27,12 @@ use coverage::Coverage;
 
 use crate::{
     cache::Cache,
-    compare as scenario_table, dist,
+    compare as scenario_table, dist, harness,
     kernels::Series,
     lab::{self, Plugin},
     roots::Release,
-    run::{command, logged},
     say, scenarios,
     setup::{self, Repo},
-    sources::Source,
     vm,
 };
 
@@ -88,7 +86,7 @@ pub(crate) fn play(repo: &Repo, cache: &Cache, run: &Run) -> Result<Table> {
     let lab = setup::lab(cache)?;
     let kernel = lab.kernel(run.kernel)?;
     let guest = setup::guest(cache, &lab, run.release)?;
-    let harness = build(repo, cache, run.release)?;
+    let harness = harness::build(repo, cache, "parity", run.release)?;
     let plugin = dist::for_lab(repo, cache, run.release.strongswan())?;
     let name = format!("parity-{}", run.release);
     let share = lab::prepare(repo, &lab, kernel, &name, true)?;
@@ -291,104 +289,6 @@ impl Collected {
     }
 }
 
-/// Builds the harness for the guest's strongSwan; returns the folder to copy.
-fn build(repo: &Repo, cache: &Cache, release: Release) -> Result<PathBuf> {
-    let version = release.strongswan();
-    let sources = setup::strongswan(cache)?;
-    let source = sources
-        .iter()
-        .find(|source| source.version == version)
-        .with_context(|| format!("strongSwan {version} is not among the supported sources"))?;
-    let made = repo.target.join("parity").join(format!("build-{version}"));
-    let out = made.join("parity");
-    fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
-    compile(repo, source, &made, &out)?;
-    Ok(out)
-}
-
-fn compile(repo: &Repo, source: &Source, scratch: &Path, out: &Path) -> Result<()> {
-    say::step(format_args!(
-        "parity: building the harness for strongSwan {}",
-        source.version
-    ));
-    let folder = repo.root.join("tests/parity");
-    let mut files: Vec<PathBuf> = fs::read_dir(&folder)
-        .with_context(|| format!("cannot read {}", folder.display()))?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|end| end == "c"))
-        .filter(|path| path.file_name().is_some_and(|name| name != "launch.c"))
-        .collect();
-    files.sort();
-    let log = scratch.join("build.log");
-    let library = |name: &str| source.dir.join("src").join(name);
-    // strongSwan's libraries are in the guest only: the linker gets empty ones of the same name, and the harness finds
-    // its functions when it is started.
-    for name in ["strongswan", "charon"] {
-        logged(
-            command("gcc")
-                .args(["-shared", "-x", "c", "/dev/null"])
-                .arg(format!("-Wl,-soname,lib{name}.so.0"))
-                .arg("-o")
-                .arg(scratch.join(format!("lib{name}.so"))),
-            &log,
-        )?;
-    }
-    logged(
-        command("gcc")
-            .args(["-std=gnu11", "-O1", "-g", "-fPIC", "-shared"])
-            .args(["-Wall", "-Wextra", "-Werror"])
-            // What strongSwan's METHOD and INIT make of any object.
-            .args([
-                "-Wno-unused-parameter",
-                "-Wno-missing-field-initializers",
-                "-Wno-sign-compare",
-            ])
-            .arg(format!("-DSTRONGSWAN={}", number(&source.version)?))
-            .arg("-include")
-            .arg(&source.config)
-            .arg("-isystem")
-            .arg(library("libstrongswan"))
-            .arg("-isystem")
-            .arg(library("libcharon"))
-            .args(&files)
-            .arg("-o")
-            .arg(out.join("libparity.so")),
-        &log,
-    )
-    .context("the harness of the differential test does not build")?;
-    logged(
-        command("gcc")
-            .arg(folder.join("launch.c"))
-            .arg("-L")
-            .arg(out)
-            .arg("-L")
-            .arg(scratch)
-            // First of all libraries, so that its functions stand in for those of the C library.
-            .args(["-Wl,--no-as-needed", "-lparity", "-lstrongswan", "-lcharon"])
-            .args([
-                "-Wl,--allow-shlib-undefined",
-                "-Wl,--disable-new-dtags,-rpath,$ORIGIN:/usr/lib/ipsec",
-            ])
-            .arg("-o")
-            .arg(out.join("parity")),
-        &log,
-    )
-    .context("the program of the differential test does not link")
-}
-
-/// 6.0.1 as 60001
-fn number(version: &str) -> Result<u32> {
-    let parts: Vec<u32> = version
-        .split('.')
-        .map(str::parse)
-        .collect::<Result<_, _>>()
-        .with_context(|| format!("strongSwan {version} is no release"))?;
-    match parts[..] {
-        [major, minor, patch] => Ok(major * 10_000 + minor * 100 + patch),
-        _ => bail!("strongSwan {version} is no release"),
-    }
-}
-
 impl Verdict {
     fn word(&self) -> &'static str {
         match self {
@@ -544,14 +444,7 @@ pub(crate) fn section(tables: &[Table]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Collected, number, script};
-
-    #[test]
-    fn versions_become_numbers() {
-        assert_eq!(number("6.0.1").expect("a number"), 60_001);
-        assert_eq!(number("6.1.0").expect("a number"), 60_100);
-        assert!(number("6.1").is_err());
-    }
+    use super::{Collected, script};
 
     #[test]
     fn rows_that_are_done_are_not_played_again() {

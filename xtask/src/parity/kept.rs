@@ -27,6 +27,7 @@ fn parts() -> Vec<Part> {
             "tests/parity",
             "tests/vnic",
             "tests/lab/guest",
+            "xtask/src/harness.rs",
             "xtask/src/parity.rs",
             "xtask/src/parity",
         ]
