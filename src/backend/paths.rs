@@ -57,6 +57,8 @@ const COALESCE: Duration = Duration::from_millis(50);
 const LOOKUPS: usize = 256;
 /// Pause between two portions of suspects.
 const PORTION: Duration = Duration::from_millis(100);
+/// For how long nobody waits again for a next hop that did not answer. If it does, there is an event.
+const SILENCE: Duration = Duration::from_secs(10);
 /// A way that nothing installed uses is forgotten after so many rounds of the keep-alive.
 const IDLE_ROUNDS: u32 = 4;
 /// What the NIC has of a next hop that was not resolved when the SA was added.
@@ -100,6 +102,8 @@ struct State {
     keep_alive_at: Option<Duration>,
     /// Next hops still to be used in this round of the keep-alive.
     hops: BTreeSet<(u32, IpAddr)>,
+    /// Next hops that did not answer, and when somebody waited for them.
+    silent: BTreeMap<(u32, IpAddr), Duration>,
 }
 
 /// The cache.
@@ -536,7 +540,9 @@ impl Core {
             local: Some(local).filter(|local| !local.is_unspecified()),
             mark,
         };
-        {
+        let hop = route.gateway.unwrap_or(peer);
+        let now = self.ticker.now();
+        let waited = {
             // Known and watched: whatever changes is noticed.
             let mut state = self.paths.lock();
             if let Some(path) = state.paths.get_mut(&key)
@@ -546,9 +552,15 @@ impl Core {
                 path.programmed = Some(address);
                 return;
             }
-        }
-        let hop = route.gateway.unwrap_or(peer);
-        let wait = Duration::from_millis(self.config().neighbour_timeout_ms);
+            let asked = state.silent.get(&(ifindex, hop));
+            asked.is_some_and(|asked| now.saturating_sub(*asked) < SILENCE)
+        };
+        // Thousands of CHILD_SAs may be behind one gateway that is away.
+        let wait = if waited {
+            Duration::ZERO
+        } else {
+            Duration::from_millis(self.config().neighbour_timeout_ms)
+        };
         let address = match resolve_neighbour(self.kernel.transport().as_ref(), ifindex, hop, wait)
         {
             Ok(address) => {
@@ -574,6 +586,11 @@ impl Core {
             path.address = address;
             path.programmed = Some(address.unwrap_or(UNRESOLVED));
         }
+        match address {
+            Some(_) => state.silent.remove(&(ifindex, hop)),
+            None if waited => None,
+            None => state.silent.insert((ifindex, hop), now),
+        };
         let due = state.keep_alive_at;
         drop(state);
         if due.is_none()
@@ -770,6 +787,7 @@ impl Core {
     /// Forgets the ways that nothing uses, takes back what was written for them, and notes the next
     /// hops in use.
     fn sort_out_paths(&self) {
+        let now = self.ticker.now();
         let mut peers = HashSet::new();
         let mut offloaded = HashSet::new();
         self.sad.select(|record| {
@@ -798,8 +816,10 @@ impl Core {
                 paths,
                 suspects,
                 hops,
+                silent,
                 ..
             } = &mut *state;
+            silent.retain(|_, asked| now.saturating_sub(*asked) < SILENCE);
             paths.retain(|key, path| {
                 if offloaded.contains(&key.peer) {
                     if path.programmed.is_some() {

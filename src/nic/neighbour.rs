@@ -102,12 +102,17 @@ pub fn permanent_neighbour(
     }
 }
 
-/// Uses an entry as a packet would, so that the kernel confirms it if it is old.
+/// Uses an entry as a packet would, so that the kernel confirms it if it is old. A permanent one needs
+/// no confirmation, and would not be permanent any more afterwards (net/core/neighbour.c: __neigh_update
+/// with NEIGH_UPDATE_F_USE).
 pub fn use_neighbour(
     transport: &dyn Transport,
     ifindex: u32,
     hop: IpAddr,
 ) -> Result<(), KernelError> {
+    if permanent_neighbour(transport, ifindex, hop)?.is_some() {
+        return Ok(());
+    }
     transport.ack(Protocol::Route, &probe(ifindex, hop))
 }
 

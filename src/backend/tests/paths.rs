@@ -366,6 +366,45 @@ fn next_hops_in_use_are_kept_alive_and_no_others() {
 }
 
 #[test]
+fn a_permanent_neighbour_stays_permanent() {
+    let gateway = Gateway::routed(&[], &[]);
+    let transport = gateway.kernel.clone();
+    crate::nic::write_neighbour(transport.as_ref(), P0, ip(GATEWAY), OLD).unwrap();
+    gateway
+        .add_child(&Child::new(FAR_PEER, Offload::Packet))
+        .unwrap();
+    for _ in 0..60 {
+        gateway.advance(SECOND);
+    }
+    assert_eq!(
+        gateway.kernel.neighbour(P0, ip(GATEWAY)),
+        Some((OLD, libc::NUD_PERMANENT))
+    );
+}
+
+#[test]
+fn a_next_hop_that_does_not_answer_is_waited_for_once() {
+    let wait = Duration::from_millis(300);
+    let settings = [("plugins.kernel-fastswan.neighbour_timeout", 300)];
+    let gateway = Gateway::with_settings(&settings);
+    gateway.route_far_peer("192.0.2.77");
+    let add = |number| {
+        let began = std::time::Instant::now();
+        gateway
+            .add_child(&Child::number(FAR_PEER, Offload::Packet, number))
+            .unwrap();
+        began.elapsed()
+    };
+    assert!(add(10) >= wait);
+    for number in 11..16 {
+        assert!(add(number) < wait, "the {number}th waits again");
+    }
+    // It may be there again.
+    gateway.advance(Duration::from_secs(60));
+    assert!(add(16) >= wait);
+}
+
+#[test]
 fn an_address_in_a_vrf_is_routed_there() {
     let gateway = Gateway::new();
     gateway.kernel.put_link(FakeLink {

@@ -362,7 +362,8 @@ impl State {
                     };
                     self.neighbours.insert(key, neighbour);
                 } else if let Some(neighbour) = self.neighbours.get_mut(&key)
-                    && neighbour.state == libc::NUD_NONE
+                    // A permanent one becomes an ordinary one that is looked for.
+                    && matches!(neighbour.state, libc::NUD_NONE | libc::NUD_PERMANENT)
                 {
                     neighbour.state = libc::NUD_INCOMPLETE;
                 }
