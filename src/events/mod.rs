@@ -26,8 +26,9 @@ use crate::xfrm::{
 /// Messages read in one go, so that a flood of acquires does not hold a worker for ever.
 const BATCH: usize = 256;
 
-/// Who repairs what others removed. Called for our own deletions, too: who deletes something
-/// forgets it first. Must not wait, since it holds up the events behind.
+/// Who repairs what others removed. Perhaps called for our own deletions, too, though the socket keeps
+/// them away: who deletes something forgets it first. Must not wait, since it holds up the events
+/// behind.
 pub trait Repair: Send + Sync {
     /// An SA was deleted.
     fn sa_deleted(&self, key: &SaKey);

@@ -49,18 +49,30 @@ fn bypass_policy(family: i32, dir: Direction) -> [u8; userpolicy::LEN] {
 }
 
 /// Has the kernel drop what arrives on a netlink socket unless its first message has one of the
-/// types. A classic BPF program, which sees `nlmsghdr` from its beginning.
-pub fn accept_kinds(fd: RawFd, kinds: &[u16]) -> io::Result<()> {
+/// types, and if it has the port id `not_from`. A classic BPF program, which sees `nlmsghdr` from its
+/// beginning.
+pub fn accept_kinds(fd: RawFd, kinds: &[u16], not_from: u32) -> io::Result<()> {
     const NLMSG_TYPE: u32 = 4;
+    const NLMSG_PID: u32 = 12;
     let code = |parts: [u32; 3]| parts.iter().fold(0, |code, part| code | *part as u16);
     let load = code([libc::BPF_LD, libc::BPF_H, libc::BPF_ABS]);
+    let load_word = code([libc::BPF_LD, libc::BPF_W, libc::BPF_ABS]);
     let equal = code([libc::BPF_JMP, libc::BPF_JEQ, libc::BPF_K]);
     let give = code([libc::BPF_RET, libc::BPF_K, 0]);
     let instruction = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let count = u8::try_from(kinds.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let mut program = vec![instruction(load, 0, 0, NLMSG_TYPE)];
+    let count = u8::try_from(kinds.len())
+        .ok()
+        .filter(|count| *count < u8::MAX)
+        .ok_or(io::ErrorKind::InvalidInput)?;
+    // The loads are in network order, the fields in the host's.
+    let from = u32::from_be_bytes(not_from.to_ne_bytes());
+    let mut program = vec![
+        instruction(load_word, 0, 0, NLMSG_PID),
+        // To the first of the two ends.
+        instruction(equal, count + 1, 0, from),
+        instruction(load, 0, 0, NLMSG_TYPE),
+    ];
     for (number, kind) in (0..count).zip(kinds) {
-        // The load is in network order, the type in the host's.
         let kind = u32::from(u16::from_be_bytes(kind.to_ne_bytes()));
         program.push(instruction(equal, count - number, 0, kind));
     }
@@ -202,23 +214,32 @@ mod tests {
     fn a_filter_lets_only_the_wanted_types_through() {
         let (sender, receiver) = std::os::unix::net::UnixDatagram::pair().unwrap();
         receiver.set_nonblocking(true).unwrap();
-        accept_kinds(receiver.as_raw_fd(), &[0x11, 0x1d, 0x1234]).unwrap();
+        let own = 0x4123_4567_u32;
+        accept_kinds(receiver.as_raw_fd(), &[0x11, 0x1d, 0x1234], own).unwrap();
         for kind in [0x10u16, 0x11, 0x13, 0x1d, 0x1100, 0x1234, 0x3412] {
-            let mut message = [0u8; 20];
-            message[4..6].copy_from_slice(&kind.to_ne_bytes());
-            // Whoever sends on such a socket is told that it was dropped; netlink is not.
-            let _ = sender.send(&message);
+            for from in [own, 0, own.swap_bytes(), own + 1] {
+                let mut message = [0u8; 20];
+                message[4..6].copy_from_slice(&kind.to_ne_bytes());
+                message[12..16].copy_from_slice(&from.to_ne_bytes());
+                // Whoever sends on such a socket is told that it was dropped; netlink is not.
+                let _ = sender.send(&message);
+            }
         }
         let _ = sender.send(&[0x11, 0]);
         let mut seen = Vec::new();
         let mut buffer = [0; 64];
         while let Ok(len) = receiver.recv(&mut buffer) {
             assert_eq!(len, 20, "nothing is cut off");
+            assert_ne!(buffer[12..16], own.to_ne_bytes());
             seen.push(u16::from_ne_bytes([buffer[4], buffer[5]]));
         }
-        assert_eq!(seen, [0x11, 0x1d, 0x1234]);
-        let error = accept_kinds(receiver.as_raw_fd(), &[1; 256]).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(seen, [[0x11; 3], [0x1d; 3], [0x1234; 3]].concat());
+        for count in [255, 256] {
+            let kinds = vec![1; count];
+            let error = accept_kinds(receiver.as_raw_fd(), &kinds, own).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        }
+        accept_kinds(receiver.as_raw_fd(), &[1; 254], own).unwrap();
     }
 
     #[test]

@@ -507,7 +507,7 @@ impl Transport for NetlinkTransport {
         }
         if !subscription.kinds.is_empty() {
             // Before the first group is joined: nothing else ever arrives.
-            sockopt::accept_kinds(fd, subscription.kinds).map_err(fail)?;
+            sockopt::accept_kinds(fd, subscription.kinds, socket::mark()).map_err(fail)?;
         }
         for group in subscription.groups {
             socket.add_membership(*group).map_err(fail)?;

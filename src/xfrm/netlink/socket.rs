@@ -8,8 +8,11 @@
     reason = "sendmsg(2) with a header apart, so that keys are not copied, and membarrier(2)"
 )]
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::os::fd::AsRawFd;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use netlink_sys::{Socket, SocketAddr, protocols};
@@ -26,6 +29,15 @@ use super::NetlinkSettings;
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// Large enough for any datagram: the kernel fills at most 32 KiB per datagram of a dump.
 const BUFFER_LEN: usize = 65536;
+
+/// What our requests have as `nlmsg_pid`. The kernel does not read it but repeats it in what it tells
+/// others of the change (net/xfrm/xfrm_user.c: `c.portid = nlh->nlmsg_pid`), so that our own deletions,
+/// of which nobody here needs to hear, can be told from those of others and wake nobody. A number that
+/// no other program has: not of a process, nor one of those that the kernel gives to sockets.
+pub(super) fn mark() -> u32 {
+    static MARK: OnceLock<u32> = OnceLock::new();
+    *MARK.get_or_init(|| 1 << 30 | RandomState::new().build_hasher().finish() as u32 >> 2)
+}
 
 pub(super) fn errno_of(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(libc::EIO)
@@ -179,6 +191,7 @@ impl Channel {
         header[4..6].copy_from_slice(&request.kind().to_ne_bytes());
         header[6..8].copy_from_slice(&(request.flags() | flags).to_ne_bytes());
         header[8..12].copy_from_slice(&self.sequence.to_ne_bytes());
+        header[12..16].copy_from_slice(&mark().to_ne_bytes());
         let payload = request.payload();
         let mut parts = [
             libc::iovec {
