@@ -94,6 +94,9 @@ void meter_start(meter_t *meter);
 /** Ends to measure */
 void meter_stop(meter_t *meter);
 
+/** Prints the system calls since meter_start by their numbers, if counted */
+void meter_kinds();
+
 /** Microseconds of a clock that only moves on */
 uint64_t meter_now();
 

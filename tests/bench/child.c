@@ -310,6 +310,7 @@ static u_int play(const char *name, step_t step, u_int count, bool *good)
 	if (bench->mode == MODE_CALLS)
 	{
 		printf(" calls=%llu", (unsigned long long)meter.calls);
+		meter_kinds();
 	}
 	if (bench->mode == MODE_ALLOCS)
 	{

@@ -30,7 +30,11 @@
 #include <linux/seccomp.h>
 #include <time.h>
 #include <ucontext.h>
+#include <sys/user.h>
 #include <unistd.h>
+
+/** More than there are system calls */
+#define CALLS 512
 
 /** Places of the profile */
 #define SAMPLES 65536
@@ -42,8 +46,9 @@ void *__libc_memalign(size_t alignment, size_t size);
 
 static bool counting;
 static uint64_t allocs, bytes;
-/** in memory that the tracer shares */
+/** by number and, at CALLS, of all; in memory that the tracer shares */
 static uint64_t *counter;
+static uint64_t before[CALLS];
 /** calls that meter_stop and meter_start make between them */
 static uint64_t own_calls;
 static void *samples[SAMPLES];
@@ -109,7 +114,7 @@ uint64_t meter_now()
 
 static uint64_t calls()
 {
-	return counter ? __atomic_load_n(counter, __ATOMIC_SEQ_CST) : 0;
+	return counter ? __atomic_load_n(&counter[CALLS], __ATOMIC_SEQ_CST) : 0;
 }
 
 /**
@@ -134,7 +139,11 @@ static int trace(pid_t pid)
 		}
 		if (status >> 8 == (SIGTRAP | PTRACE_EVENT_SECCOMP << 8))
 		{
-			__atomic_add_fetch(counter, 1, __ATOMIC_SEQ_CST);
+			u_long number = ptrace(PTRACE_PEEKUSER, thread,
+								   offsetof(struct user, regs.orig_rax), NULL);
+
+			counter[min(number, CALLS - 1)]++;
+			__atomic_add_fetch(&counter[CALLS], 1, __ATOMIC_SEQ_CST);
 		}
 		else if (!(status >> 16))
 		{	/* no event of the tracer's */
@@ -157,7 +166,7 @@ static bool count_calls()
 	pid_t pid;
 	char go;
 
-	counter = mmap(NULL, sizeof(*counter), PROT_READ | PROT_WRITE,
+	counter = mmap(NULL, (CALLS + 1) * sizeof(*counter), PROT_READ | PROT_WRITE,
 				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (counter == MAP_FAILED || pipe(ends))
 	{
@@ -188,6 +197,19 @@ static bool count_calls()
 	meter_stop(&empty);
 	own_calls = empty.calls;
 	return TRUE;
+}
+
+void meter_kinds()
+{
+	u_int i;
+
+	for (i = 0; counter && i < CALLS; i++)
+	{
+		if (counter[i] > before[i])
+		{
+			printf(" nr%u=%llu", i, (unsigned long long)(counter[i] - before[i]));
+		}
+	}
 }
 
 static void sample(int signal, siginfo_t *info, void *context)
@@ -280,6 +302,10 @@ void meter_start(meter_t *meter)
 	meter->system = micros(&usage.ru_stime);
 	meter->allocs = __atomic_load_n(&allocs, __ATOMIC_RELAXED);
 	meter->bytes = __atomic_load_n(&bytes, __ATOMIC_RELAXED);
+	if (counter)
+	{
+		memcpy(before, counter, sizeof(before));
+	}
 	meter->calls = calls();
 	meter->wall = meter_now();
 }

@@ -34,7 +34,7 @@ const ROUNDS: u32 = 5;
 const PHASE_LIMIT: u32 = 60;
 const QUICK_LIMIT: u32 = 15;
 /// CHILD_SAs of the runs that count system calls or allocations: neither depends on the speed.
-const COUNTED: u32 = 500;
+const COUNTED: u32 = 100;
 /// More messages than this many CHILD_SAs send do not fit into the guest's memory.
 const RECORDED: u32 = 1000;
 
