@@ -18,6 +18,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+mod client;
+
+use client::Client;
+
 use super::poll::{Poll, Ready};
 use super::vici::{Kind, Packet, Section, Writer, packet_length};
 use crate::host::Readable;
@@ -119,26 +123,6 @@ impl Events {
             // A full pipe means that it is awake already.
             let _ = (&self.queue.wake).write(&[0]);
         }
-    }
-}
-
-struct Client {
-    stream: UnixStream,
-    input: Vec<u8>,
-    output: VecDeque<u8>,
-    registered: Vec<String>,
-    stream_of: Option<(&'static str, Items)>,
-    /// The last time that it sent or took something.
-    active: Instant,
-    /// What we asked to be told of: to be read, to be written.
-    wanted: (bool, bool),
-}
-
-impl Client {
-    /// Since when we wait for it; `None` if we do not.
-    fn owes_since(&self) -> Option<Instant> {
-        let owes = !self.input.is_empty() || !self.output.is_empty() || self.stream_of.is_some();
-        owes.then_some(self.active)
     }
 }
 
@@ -309,7 +293,7 @@ impl Server {
     /// An error ends the connection.
     fn converse(&self, client: &mut Client, ready: Ready) -> io::Result<()> {
         if ready.read {
-            receive(client)?;
+            client.receive()?;
         }
         for _ in 0..TURN {
             // One command at a time, as in charon: a client that sends many waits for its answers.
@@ -341,9 +325,9 @@ impl Server {
             Kind::Request => {
                 let request = Section::decode(packet.body).map_err(bad)?;
                 match self.source.answer(packet.name, &request) {
-                    None => put(client, Kind::UnknownCommand, "", &[]),
+                    None => client.put(Kind::UnknownCommand, "", &[]),
                     Some(Answer::Message(message)) => {
-                        put(client, Kind::Response, "", message.bytes());
+                        client.put(Kind::Response, "", message.bytes());
                     }
                     Some(Answer::Stream(event, items)) => client.stream_of = Some((event, items)),
                 }
@@ -353,9 +337,9 @@ impl Server {
                     self.source.has_event(packet.name) && client.registered.len() < REGISTERED_MAX;
                 if known {
                     client.registered.push(packet.name.to_owned());
-                    put(client, Kind::Confirm, "", &[]);
+                    client.put(Kind::Confirm, "", &[]);
                 } else {
-                    put(client, Kind::UnknownEvent, "", &[]);
+                    client.put(Kind::UnknownEvent, "", &[]);
                 }
             }
             Kind::Unregister => {
@@ -366,9 +350,9 @@ impl Server {
                 match place {
                     Some(place) => {
                         client.registered.remove(place);
-                        put(client, Kind::Confirm, "", &[]);
+                        client.put(Kind::Confirm, "", &[]);
                     }
-                    None => put(client, Kind::UnknownEvent, "", &[]),
+                    None => client.put(Kind::UnknownEvent, "", &[]),
                 }
             }
             _ => return Err(bad(super::vici::Malformed("what only a server sends"))),
@@ -380,7 +364,7 @@ impl Server {
     fn send(&self, client: &mut Client, token: u64) -> io::Result<()> {
         let mut sent = 0;
         loop {
-            produce(client);
+            client.produce();
             if client.output.is_empty() || sent >= SEND_TURN {
                 break;
             }
@@ -405,7 +389,7 @@ impl Server {
         // meanwhile than there is room for.
         let wanted = (
             client.input.len() < INPUT_MAX,
-            !client.output.is_empty() || has_whole_packet(client),
+            !client.output.is_empty() || client.has_whole_packet(),
         );
         if wanted != client.wanted {
             self.poll.want(client.stream.as_raw_fd(), token, wanted)?;
@@ -441,7 +425,7 @@ impl Server {
                     if client.output.is_empty() {
                         client.active = Instant::now();
                     }
-                    put(client, Kind::Event, name, body);
+                    client.put(Kind::Event, name, body);
                 }
             }
             if self.send(client, *token).is_err() {
@@ -562,60 +546,6 @@ fn evict(state: &mut State) {
         .map(|(token, _)| *token);
     if let Some(token) = oldest {
         state.clients.remove(&token);
-    }
-}
-
-fn receive(client: &mut Client) -> io::Result<()> {
-    let mut room = [0; 4096];
-    // What is beyond one request waits in the kernel.
-    while client.input.len() < INPUT_MAX {
-        let want = room.len().min(INPUT_MAX - client.input.len());
-        match client.stream.read(&mut room[..want]) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => {
-                if client.owes_since().is_none() {
-                    client.active = Instant::now();
-                }
-                client.input.extend_from_slice(&room[..count]);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn put(client: &mut Client, kind: Kind, name: &str, body: &[u8]) {
-    client.output.extend(Packet { kind, name, body }.encode());
-}
-
-fn has_whole_packet(client: &Client) -> bool {
-    matches!(
-        packet_length(&client.input, REQUEST_MAX),
-        Ok(Some(length)) if client.input.len() >= 4 + length
-    )
-}
-
-/// Makes more of a stream while there is room; its end is the empty answer.
-fn produce(client: &mut Client) {
-    while client.output.len() < OUT_LOW {
-        let Some((event, items)) = &mut client.stream_of else {
-            return;
-        };
-        let event = *event;
-        match items.next() {
-            // As in charon, those who did not register get none of it.
-            Some(message) if client.registered.iter().any(|name| name == event) => {
-                put(client, Kind::Event, event, message.bytes());
-            }
-            Some(_) => {}
-            None => {
-                client.stream_of = None;
-                put(client, Kind::Response, "", &[]);
-                return;
-            }
-        }
     }
 }
 
