@@ -54,6 +54,8 @@ def events(path, seconds):
     vici.send(REGISTER, "unit")
     if vici.packet()[0] != CONFIRM:
         sys.exit("no event of that name")
+    # From here on nothing is missed; the scenario waits for it.
+    show({"listening": "yes"})
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         vici.socket.settimeout(left)

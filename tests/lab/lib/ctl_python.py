@@ -45,9 +45,14 @@ def main(name, path, *arguments):
             show(message)
     else:
         end = time.monotonic() + float(arguments[0])
+        ready = False
         # listen() ends with the connection, or by this.
         try:
             for kind, message in session.listen(["unit"], timeout=1):
+                if not ready:
+                    # From here on nothing is missed; the scenario waits for it.
+                    show({"listening": "yes"})
+                    ready = True
                 if kind is not None:
                     show(message)
                 if time.monotonic() > end:
