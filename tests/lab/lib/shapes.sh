@@ -112,10 +112,10 @@ shapes() {
 	leak "extension headers" headers
 	ears alice moon
 	inside
-	entered "plain packets with protected addresses" inject whole
-	entered "plain fragments with protected addresses" inject fragments
-	entered "plain packets with IP options or extension headers" inject options
-	entered "decrypted packets from outside the selectors" outside
+	entered -k "plain packets with protected addresses" inject whole
+	entered -k "plain fragments with protected addresses" inject fragments
+	entered -k "plain packets with IP options or extension headers" inject options
+	entered -k "decrypted packets from outside the selectors" outside
 	inside
 	servers_stop
 	[ "$PASS" != hold ] || { chatter_stop; egress_rules; }

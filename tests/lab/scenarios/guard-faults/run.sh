@@ -19,11 +19,11 @@ killed_and_flushed() {
 }
 faults() {
 	leak "no fault" true
-	leak "link flap" flap moon 0.3
-	leak "both flushed" flushed
-	leak "IKE_SAs deleted by the peer" peer_deletes
+	leak -k "link flap" flap moon 0.3
+	leak -k "both flushed" flushed
+	leak -k "IKE_SAs deleted by the peer" peer_deletes
 	ours leak "nft flush ruleset, then policies flushed" tables_gone
-	leak "kill -9, then all flushed" killed_and_flushed
-	leak "clean stop" stop moon
+	leak -k "kill -9, then all flushed" killed_and_flushed
+	leak -k "clean stop" stop moon
 }
 matrix faults hold

@@ -23,11 +23,11 @@ flap_killed() {
 }
 faults() {
 	leak "settings read again" reloaded
-	leak "clean stop" stop moon
+	leak -k "clean stop" stop moon
 	leak "clean stop and start" stopped_and_back
 	leak "kill -9" crash moon
 	leak "kill -9, then a link flap" flap_killed
-	leak "kill -9, then all flushed" killed_and_flushed moon
+	leak -k "kill -9, then all flushed" killed_and_flushed moon
 	leak "kill -9 and start" killed_and_back
 	leak "clean stop of the peer" stop sun
 	leak "kill -9 of the peer, then all flushed there" killed_and_flushed sun

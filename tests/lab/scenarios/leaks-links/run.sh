@@ -68,22 +68,22 @@ address_back() {
 }
 faults() {
 	leak "no fault" true
-	leak "link flap" flap moon 0.5
+	leak -k "link flap" flap moon 0.5
 	LEAK_HEAL=flap_healed
-	leak "link flap, without what a network manager puts back" bare_flap
+	leak -k "link flap, without what a network manager puts back" bare_flap
 	LEAK_HEAL=address_back
 	leak "address changes (MOBIKE)" address_changes
 	LEAK_HEAL=leaks_up
-	leak "three link flaps in a row" flaps
+	leak -k "three link flaps in a row" flaps
 	leak "link flap of the peer" flap sun 0.5
 	leak "MTU of the NIC changes" mtu
-	leak "NIC moved to another network namespace and back" device_away
+	leak -k "NIC moved to another network namespace and back" device_away
 	LEAK_HEAL=route_back
 	leak "route moves to another NIC" route_away
 	LEAK_HEAL=no_traps
 	leak "traps, before the first SA" traps true
 	leak "traps, while the peer is dead" traps traps_alone
-	leak "traps, after a link flap" traps flap moon 0.5
+	leak -k "traps, after a link flap" traps flap moon 0.5
 	LEAK_HEAL=leaks_up
 }
 matrix faults

@@ -44,15 +44,15 @@ again() {
 	done
 }
 faults() {
-	leak "policies flushed" flush policy
+	leak -k "policies flushed" flush policy
 	leak "SAs flushed" flush state
-	leak "SAs, then policies flushed" flush state policy
-	leak "both flushed again and again" again
-	leak "outbound policies deleted" deleted out
+	leak -k "SAs, then policies flushed" flush state policy
+	leak -k "both flushed again and again" again
+	leak -k "outbound policies deleted" deleted out
 	leak "inbound policies deleted" deleted_in
 	leak "outbound SAs deleted" sas_deleted 1 2
 	leak "inbound SAs deleted" sas_deleted 2 1
-	leak "hard expiry" hard_expiry
+	leak -k "hard expiry" hard_expiry
 	ours leak "our tables deleted, then policies flushed" tables_gone
 	ours leak "nft flush ruleset, then policies flushed" ruleset_flushed
 	ours leak "our rules flushed, then policies flushed" rules_flushed
