@@ -262,9 +262,10 @@ fn play(repo: &Repo, cache: &Cache, run: &Run, cells: &[Cell]) -> Result<Measure
     let limit = if run.quick { QUICK_LIMIT } else { PHASE_LIMIT };
     let script = script(cells, rounds, limit);
     let mut text = format!(
-        "about kernel {}\nabout strongswan {}\nabout rounds {rounds}\nabout limit {limit}\nabout host {}\nabout date {}\n",
+        "about kernel {}\nabout strongswan {}\nabout rounds {rounds}\nabout limit {limit}\nabout profile {}\nabout host {}\nabout date {}\n",
         kernel.release,
         run.release.strongswan(),
+        profile(),
         page::host(),
         page::date(),
     );
@@ -307,6 +308,20 @@ fn play(repo: &Repo, cache: &Cache, run: &Run, cells: &[Cell]) -> Result<Measure
     crate::cache::remove(&share)?;
     say::step(format_args!("bench: recorded in {}", file.display()));
     Ok(Measured::read(&text))
+}
+
+/// How the plugin is compiled: a developer's environment may make builds fast and the plugin slow.
+fn profile() -> String {
+    let mut changed: Vec<String> = std::env::vars()
+        .filter(|(key, _)| key.starts_with("CARGO_PROFILE_RELEASE_"))
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    changed.sort();
+    if changed.is_empty() {
+        page::RELEASE.to_owned()
+    } else {
+        changed.join(" ")
+    }
 }
 
 /// The guest's script. Contestants take turns, cell by cell in each round, so that whatever the host does meanwhile

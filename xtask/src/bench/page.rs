@@ -5,7 +5,7 @@
 
 use std::{fmt::Write as _, fs};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::{
@@ -21,6 +21,8 @@ use crate::{
 
 const PAGE: &str = "docs/performance.md";
 const PICTURE: &str = "docs/images/performance.svg";
+/// What the page is written of: the plugin as it is distributed.
+pub(super) const RELEASE: &str = "release";
 const PHASES: [&str; 6] = ["setup", "rekey", "retire", "query", "update", "delete"];
 
 /// Processor of this machine.
@@ -224,6 +226,11 @@ fn picture(measured: &Measured) -> String {
 /// docs/performance.md and its picture.
 pub(super) fn write(repo: &Repo, measured: &Measured, verdicts: &[Verdict]) -> Result<()> {
     let about = |key: &str| measured.about.get(key).map_or("?", String::as_str);
+    ensure!(
+        about("profile") == RELEASE,
+        "the plugin was compiled with {}: {PAGE} is about the one that is distributed",
+        about("profile")
+    );
     let commit =
         output(
             command("git")
