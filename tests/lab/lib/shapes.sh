@@ -80,7 +80,7 @@ shapes() {
 	LEAK_HEAL=true
 	ip -n sun address add 10.9.0.1/32 dev lo 2>/dev/null
 	ip -n sun address add fd00:9::1/128 dev lo nodad 2>/dev/null
-	leak "fragments" fragments
+	leak -k "fragments" fragments
 	leak "fragments of the peer" fragments_to_peer
 	leak "IP options" record_route
 	leak "extension headers" headers
