@@ -31,7 +31,8 @@ fails "a device that is not there is an error" ctl moon doctor --live nosuch
 
 start moon sun
 initiate moon net
-doctor
+# A child is judged as for mlx5, which takes prefixes only with a fix that 6.12 does not have.
+doctor --kernel-fixes all
 said "charon's version is asked" '^ok +charon: strongSwan '
 said "the order of the plugins is right" '^ok +plugin-order: '
 said "the plugin answers on its socket" '^ok +plugin-version: '
@@ -44,7 +45,7 @@ sed 's/aes256gcm16-x25519-esn/aes256-sha256/' "$SCENARIO_DIR/hosts/moon/swanctl.
 doctor --conf /tmp/bad.conf
 same "a file the NIC would refuse is the exit status" 1 $?
 said "and is refused before it is loaded" '^FAIL +child sun/net: .*Cannot offload authenticated'
-doctor --conf "$SCENARIO_DIR/hosts/moon/swanctl.conf"
+doctor --kernel-fixes all --conf "$SCENARIO_DIR/hosts/moon/swanctl.conf"
 said "a file is judged by its name" '^ok +child sun/net: .*from'
 doctor --record /tmp/recorded
 check "a machine is recorded" test -s /tmp/recorded/facts.json
