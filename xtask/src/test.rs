@@ -534,7 +534,8 @@ fn raw_checks(repo: &Repo, cache: &Cache, series: Series, files: Option<&str>) -
         kernel,
         guest: &set.guest,
         share: &share,
-        limit: Duration::from_secs(900),
+        // Twelve minutes on an idle machine.
+        limit: Duration::from_secs(1800),
         apparmor: false,
     };
     let mut row = Row::new("raw checks");
