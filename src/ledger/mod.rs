@@ -97,8 +97,17 @@ struct State {
     /// Lines that were written otherwise, and those of them of which nobody knows yet whether they are in the file.
     appended: u64,
     pending: usize,
-    /// A thread adds room.
-    adding: bool,
+    adding: Adding,
+}
+
+/// Whether room is being added to the file. One thread does it at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Adding {
+    #[default]
+    No,
+    Busy,
+    /// There was none to be had: not tried again with this file.
+    Refused,
 }
 
 impl State {
@@ -110,11 +119,13 @@ impl State {
 
     /// Has the calling thread add room, if it is time: to this file, unless more lines are appended than now.
     fn is_short(&mut self) -> Option<(Arc<File>, u64)> {
-        let short = !self.adding
+        let short = self.adding == Adding::No
             && self.next.is_none()
             && self.pending == 0
             && self.room.as_ref().is_none_or(|room| room.left() < LOW);
-        self.adding |= short;
+        if short {
+            self.adding = Adding::Busy;
+        }
         short.then(|| (Arc::clone(&self.file), self.appended))
     }
 
@@ -196,7 +207,7 @@ impl Ledger {
                 room: None,
                 appended: 0,
                 pending: 0,
-                adding: false,
+                adding: Adding::No,
             }),
             owner,
             failed: AtomicBool::new(false),
@@ -321,13 +332,14 @@ impl Ledger {
         let mut room = match MappedRoom::append(file, ROOM) {
             Ok(room) => Some(room),
             Err(error) => {
-                // Nobody tries again: lines are appended, and if that fails, too, it is said.
+                // Lines are appended, and if that fails, too, it is said.
                 log::debug!("no room in {}: {error}", self.path.display());
+                self.lock().adding = Adding::Refused;
                 return;
             }
         };
         let mut state = self.lock();
-        state.adding = false;
+        state.adding = Adding::No;
         if state.appended == appended
             && state.pending == 0
             && state.next.is_none()
@@ -386,6 +398,9 @@ impl Ledger {
         if result.is_ok() {
             state.file = file;
             room = state.room.take();
+            if state.adding == Adding::Refused {
+                state.adding = Adding::No;
+            }
         }
         drop(state);
         // Unmapped with the lock released.

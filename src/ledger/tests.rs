@@ -251,7 +251,7 @@ fn lines_without_room_are_appended_in_their_order() {
     assert!(left.contains("sa b | 19"));
     // Without any.
     let mut state = ledger.lock();
-    (state.room, state.adding) = (None, true);
+    (state.room, state.adding) = (None, Adding::Refused);
     drop(state);
     let before = writes();
     ledger.note("sa c");

@@ -29,11 +29,11 @@ unsafe impl Send for MappedRoom {}
 
 impl MappedRoom {
     /// Appends `len` newlines to a file that was opened for reading and appending, and maps them. Nobody else may append
-    /// to the file at the same time. Written out rather than left as a hole, so that there are pages for all of it:
-    /// a full file system is an error here and no signal later.
+    /// to the file at the same time. There are pages for all of it when this returns: a full file system is an error here
+    /// and no signal later. After an error the file is as it was, and so is the room for other lines.
     pub fn append(mut file: &File, len: usize) -> io::Result<Self> {
         let start = file.metadata()?.len();
-        file.write_all(&vec![b'\n'; len])?;
+        reserve(file, start, len)?;
         let offset = start / PAGE * PAGE;
         let begin = (start - offset) as usize;
         let whole = begin + len;
@@ -48,15 +48,18 @@ impl MappedRoom {
                 offset as libc::off_t,
             )
         };
-        match NonNull::new(map.cast::<u8>()) {
-            Some(map) if map.as_ptr().cast() != libc::MAP_FAILED => Ok(Self {
+        let room = match NonNull::new(map.cast::<u8>()) {
+            Some(map) if map.as_ptr().cast() != libc::MAP_FAILED => Self {
                 map,
                 len: whole,
                 begin,
                 used: 0,
-            }),
-            _ => Err(io::Error::last_os_error()),
-        }
+            },
+            _ => return Err(io::Error::last_os_error()),
+        };
+        // Not touched before the file is so long.
+        file.write_all(&vec![b'\n'; len])?;
+        Ok(room)
     }
 
     /// Bytes that there is room for.
@@ -77,6 +80,22 @@ impl MappedRoom {
         }
         self.used += bytes.len();
         true
+    }
+}
+
+/// Has the file system set pages aside, all of them or none.
+fn reserve(file: &File, start: u64, len: usize) -> io::Result<()> {
+    let range = (libc::off_t::try_from(start), libc::off_t::try_from(len));
+    let (Ok(start), Ok(len)) = range else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    // SAFETY: the call has no pointers, and the descriptor is open as long as `file` is.
+    let result =
+        unsafe { libc::fallocate(file.as_raw_fd(), libc::FALLOC_FL_KEEP_SIZE, start, len) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
     }
 }
 
