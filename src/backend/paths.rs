@@ -191,6 +191,8 @@ impl Paths {
     /// that goes down without a word.
     pub(super) fn suspect_all(&self, core: &Core) {
         self.suspect(None);
+        // Who was silent on a link that was down may answer now.
+        self.lock().silent.clear();
         self.wake(core, COALESCE);
     }
 
@@ -583,8 +585,9 @@ impl Core {
         };
         let mut state = self.paths.lock();
         if let Some(path) = state.paths.get_mut(&key) {
-            path.address = address;
-            path.programmed = Some(address.unwrap_or(UNRESOLVED));
+            // An answer that came behind the look is in an event, and may be here before this.
+            path.address = address.or(path.address.filter(|_| path.fresh));
+            path.programmed = Some(path.address.unwrap_or(UNRESOLVED));
         }
         match address {
             Some(_) => state.silent.remove(&(ifindex, hop)),
@@ -604,6 +607,9 @@ impl Core {
         let mut follow = Vec::new();
         {
             let mut state = self.paths.lock();
+            if address.is_some() {
+                state.silent.remove(&(ifindex, ip));
+            }
             for (key, path) in &mut state.paths {
                 if path.route.oif != ifindex || path.hop(key.peer) != ip {
                     continue;
