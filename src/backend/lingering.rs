@@ -77,7 +77,7 @@ impl Task for Cleaner {
 }
 
 impl Core {
-    /// Whether an SA that charon deletes stays for a while: one that received, whose outbound SA is
+    /// Whether an SA that charon deletes stays for a while: an inbound one, whose outbound SA is
     /// still there, in a unit that receives with another one by now.
     pub(super) fn lingers(&self, turn: &UnitTurn<'_>, key: &SaKey) -> bool {
         let name = (key.dst, key.spi);

@@ -59,7 +59,8 @@ impl Core {
     }
 
     /// Where both sides rekey a CHILD_SA at the same moment, two inbound SAs are there before an outbound
-    /// one is: only charon knows whose it is (child_rekey.c).
+    /// one is: only charon knows whose it is (child_rekey.c). Nobody else looks for these meanwhile: the
+    /// name has the unique ID of the IKE_SA, and one thread at a time works on it.
     fn find_partner(&self, id: &SaId, spec: &SaSpec) {
         let several = self
             .units

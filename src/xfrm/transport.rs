@@ -31,8 +31,9 @@ pub struct Subscription<'a> {
     pub protocol: Protocol,
     /// Multicast groups.
     pub groups: &'a [u32],
-    /// Message types that are delivered; the kernel drops others before they take up room. Empty:
-    /// all. Only for families that send one message at a time.
+    /// Message types that are delivered; the kernel drops others before they take up room, and with
+    /// them what our own requests led to. Empty: all. Only for families that send one message at a
+    /// time.
     pub kinds: &'a [u16],
     /// Size of the receive buffer in bytes, for a socket that would rather lose than queue. `None`:
     /// as large as may be.
