@@ -63,14 +63,12 @@ fn build(layout: &Layout, devices: &[String]) -> Group {
             chain.about,
         ));
     }
-    // Categories that differ in their marks share what SAs deliver.
-    let categories: BTreeMap<String, nft::Set> = layout
+    let gates = layout
         .categories
         .iter()
-        .flat_map(|category| category.sets())
-        .map(|set| (set.name.clone(), set))
-        .collect();
-    let sets = ruleset::sets().into_iter().chain(categories.into_values());
+        .flat_map(|category| category.sets());
+    let delivered = layout.delivered.iter().map(|category| category.delivered());
+    let sets = ruleset::sets().into_iter().chain(gates).chain(delivered);
     for (id, set) in sets.enumerate() {
         group.push(nft::new_set(INET, TABLE, &set, id as u32 + 1));
     }

@@ -846,6 +846,12 @@ impl State {
         for pair in &held.gates {
             self.hold_gate(*pair, &held.name);
         }
+        // Its set must be there, whoever closes the gate, and when.
+        for pair in &held.delivers {
+            if self.layout.delivered.insert(pair.category().networks()) {
+                self.rules_dirty = true;
+            }
+        }
         for key in &held.others {
             self.model.hold(key, None, &held.name);
         }

@@ -100,7 +100,7 @@ impl Category {
     }
 
     /// The same for all packets.
-    fn networks(self) -> Self {
+    pub(super) fn networks(self) -> Self {
         Self {
             scope: Which::All,
             ..self
@@ -144,15 +144,11 @@ impl Category {
         if self.v6 { Field::Ip6 } else { Field::Ip4 }
     }
 
-    /// Its sets.
-    pub(super) fn sets(self) -> [Set; 3] {
-        let mut fields = vec![self.address(), self.address()];
-        if self.proto {
-            fields.push(Field::Proto);
-        }
+    /// The sets of guarded selectors.
+    pub(super) fn sets(self) -> [Set; 2] {
         let mut gates = Set {
             name: self.gates(),
-            fields: fields.clone(),
+            fields: self.fields(),
             timeout: true,
             comment: match self.scope {
                 Which::All => "guarded: local . remote network",
@@ -172,14 +168,27 @@ impl Category {
             timeout: false,
             comment: "whose policy is about to leave its device".to_owned(),
         };
+        [gates, shut]
+    }
+
+    /// The set of what inbound SAs may deliver.
+    pub(super) fn delivered(self) -> Set {
+        let mut fields = self.fields();
         fields.insert(0, Field::Mark);
-        let deliveries = Set {
+        Set {
             name: self.deliveries(),
             fields,
             timeout: false,
             comment: "what an inbound SA may deliver: reqid . local . remote network".to_owned(),
-        };
-        [gates, shut, deliveries]
+        }
+    }
+
+    fn fields(self) -> Vec<Field> {
+        let mut fields = vec![self.address(), self.address()];
+        if self.proto {
+            fields.push(Field::Proto);
+        }
+        fields
     }
 
     /// Loads the pair of networks, local one first, from register `reg` on. In outbound packets the
@@ -219,7 +228,10 @@ pub(crate) struct Pass {
 pub(crate) struct Layout {
     /// The one bit of the mark that says "had a transform on its first pass".
     pub(super) mark: u32,
+    /// Of gates.
     pub(super) categories: BTreeSet<Category>,
+    /// Of what inbound SAs may deliver, without their marks.
+    pub(super) delivered: BTreeSet<Category>,
     pub(super) passes: Vec<Pass>,
     /// Remote networks that are exempt.
     pub(super) exempt: Vec<Prefix>,
@@ -570,13 +582,8 @@ fn decrypted(rules: &mut Rules, layout: &Layout) {
     ike_in(rules, DECRYPTED);
     outer(rules, DECRYPTED, false, &[]);
     // With nested SAs the innermost of the two decides.
-    let networks: BTreeSet<Category> = layout
-        .categories
-        .iter()
-        .map(|category| category.networks())
-        .collect();
     for spnum in [1, 0] {
-        for category in &networks {
+        for category in &layout.delivered {
             rules.add(
                 DECRYPTED,
                 "",

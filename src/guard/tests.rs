@@ -197,6 +197,34 @@ fn a_pair_of_sas_costs_two_transactions_and_a_rekey_one_each_way() {
 }
 
 #[test]
+fn what_an_sa_delivers_has_its_set_before_any_gate_has_these_prefix_lengths() {
+    let [narrow, other] = ["10.3.0.0/24", "10.4.0.0/24"];
+    let inbound = || {
+        let (id, mut spec) = sa(2, true, narrow, other);
+        spec.offload = Offload::Auto;
+        spec.reqid = 8;
+        (id, spec)
+    };
+    // While there is a table, and while there is none.
+    for packet_first in [true, false] {
+        let kernel = FakeKernel::new();
+        let guard = guard(&kernel);
+        let mut sas = vec![sa(1, true, LOCAL, REMOTE), inbound()];
+        if !packet_first {
+            sas.reverse();
+        }
+        for (id, spec) in sas {
+            let result = guard.close_for_sa(&id, &spec);
+            assert!(result.is_ok(), "{packet_first}: {result:?}");
+        }
+        assert_eq!(count(&kernel, "sa4_24_24"), 1, "{packet_first}");
+        assert_eq!(count(&kernel, GATES), 1, "{packet_first}");
+        assert!(!table(&kernel).sets.contains_key("gate4_24_24"));
+        assert!(!guard.verify(false), "{packet_first}");
+    }
+}
+
+#[test]
 fn what_is_not_covered_has_no_gate() {
     let kernel = FakeKernel::new();
     let guard = guard(&kernel);

@@ -220,7 +220,14 @@ impl Guard {
             .layout
             .categories
             .iter()
-            .flat_map(|category| [category.gates(), category.shut(), category.deliveries()])
+            .flat_map(|category| [category.gates(), category.shut()])
+            .chain(
+                state
+                    .layout
+                    .delivered
+                    .iter()
+                    .map(|category| category.deliveries()),
+            )
             .filter(|name| !sets.contains(name))
             .collect();
         for name in names {
