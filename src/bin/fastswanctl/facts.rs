@@ -89,6 +89,8 @@ pub(crate) struct Facts {
     pub(crate) charon: Answer<Charon>,
     /// What is installed for charon, whether it runs or not.
     pub(crate) installed: Installed,
+    /// Its swanctl.conf, which says what vici and our plugin do not.
+    pub(crate) swanctl: Answer<Swanctl>,
     /// Ways to the peers.
     pub(crate) peers: Vec<Peer>,
 }
@@ -303,6 +305,14 @@ pub(crate) struct Child {
     pub(crate) rekey_bytes: u64,
     pub(crate) life_packets: u64,
     pub(crate) rekey_packets: u64,
+}
+
+/// A swanctl.conf.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Swanctl {
+    pub(crate) file: String,
+    pub(crate) children: Vec<Child>,
 }
 
 /// An established CHILD_SA.

@@ -9,7 +9,8 @@ mod parse;
 
 use std::path::Path;
 
-use crate::facts::{Child, Installed};
+use crate::facts::{Answer, Child, Installed, Swanctl};
+pub(crate) use parse::read_text;
 use parse::{Error, Node, parse_into};
 
 /// A section seen through its references.
@@ -166,6 +167,22 @@ pub(crate) fn children(file: &Path) -> Result<Vec<Child>, Error> {
     Ok(children)
 }
 
+/// The swanctl.conf below a root that `swanctl --load-all` reads.
+pub(crate) fn swanctl(root: &Path) -> Answer<Swanctl> {
+    let folders = ["etc/swanctl", "etc/strongswan/swanctl", "usr/local/etc/swanctl"];
+    let found = folders
+        .iter()
+        .map(|folder| root.join(folder).join("swanctl.conf"))
+        .find(|file| file.exists());
+    let Some(file) = found else {
+        return Answer::Unknown("there is no swanctl.conf".to_owned());
+    };
+    Answer::from_result(children(&file).map(|children| Swanctl {
+        file: file.display().to_string(),
+        children,
+    }))
+}
+
 /// What is installed for charon below a root.
 pub(crate) fn installed(root: &Path) -> Installed {
     let library = [
@@ -297,6 +314,30 @@ mod tests {
     }
 
     #[test]
+    fn the_file_of_the_machine_is_found() {
+        let root = tempfolder();
+        assert_eq!(
+            swanctl(&root),
+            Answer::Unknown("there is no swanctl.conf".to_owned())
+        );
+        let folder = root.join("etc/strongswan/swanctl");
+        fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("swanctl.conf");
+        fs::write(
+            &file,
+            "connections { a { children { x { hw_offload = auto } } } }",
+        )
+        .unwrap();
+        let found = swanctl(&root);
+        let found = found.known().unwrap();
+        assert_eq!(found.file, file.display().to_string());
+        assert_eq!(found.children[0].offload.as_deref(), Some("auto"));
+        fs::write(&file, "}").unwrap();
+        assert!(matches!(swanctl(&root), Answer::Unknown(why) if why.contains("swanctl.conf:1")));
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
     fn what_is_no_configuration_is_an_error_with_its_line() {
         for (text, expected) in [
             ("a {\n b = c\n", ":3: a section is not closed"),
@@ -305,10 +346,15 @@ mod tests {
             ("a = \"open\n", "a quote is not closed"),
             ("= x", ":1: a name is missing"),
             ("a : { }", "to refer to is missing"),
+            (&"a {".repeat(1_000_000), "too many sections within"),
+            (&"a : b {".repeat(500_000), "too many sections within"),
         ] {
             let error = read(text).unwrap_err().to_string();
-            assert!(error.contains(expected), "{text:?}: {error}");
+            assert!(error.contains(expected), "{expected}: {error}");
         }
+        // A device has no size to be judged by, and no end.
+        let error = children(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert!(error.contains("longer than"), "{error}");
         assert!(children(Path::new("/nonexistent/x")).is_err());
         assert!(read("").unwrap().is_empty());
     }

@@ -6,11 +6,13 @@
 
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Includes within includes.
 const DEPTH_MAX: usize = 10;
+/// Sections within sections: three or four are in use, and each takes room on the stack.
+const NESTED_MAX: usize = 64;
 /// Longest file.
 const LONGEST: u64 = 16 << 20;
 
@@ -174,13 +176,16 @@ impl Parser<'_> {
         }
     }
 
-    fn section(&mut self, node: &mut Node, nested: bool) -> Result<(), Error> {
+    fn section(&mut self, node: &mut Node, nested: usize) -> Result<(), Error> {
+        if nested > NESTED_MAX {
+            return Err(self.error("too many sections within sections"));
+        }
         loop {
             self.skip();
             match self.peek() {
-                None if nested => return Err(self.error("a section is not closed")),
+                None if nested > 0 => return Err(self.error("a section is not closed")),
                 None => return Ok(()),
-                Some('}') if nested => {
+                Some('}') if nested > 0 => {
                     self.bump();
                     return Ok(());
                 }
@@ -205,11 +210,11 @@ impl Parser<'_> {
                 }
                 Some('{') => {
                     self.bump();
-                    self.section(node.child_mut(&name), true)?;
+                    self.section(node.child_mut(&name), nested + 1)?;
                 }
                 Some(':') => {
                     self.bump();
-                    self.references(node.child_mut(&name))?;
+                    self.references(node.child_mut(&name), nested)?;
                 }
                 _ => {
                     return Err(self.error(format!(
@@ -220,7 +225,7 @@ impl Parser<'_> {
         }
     }
 
-    fn references(&mut self, node: &mut Node) -> Result<(), Error> {
+    fn references(&mut self, node: &mut Node, nested: usize) -> Result<(), Error> {
         loop {
             self.skip();
             let reference = self.name();
@@ -231,7 +236,7 @@ impl Parser<'_> {
             self.skip();
             match self.bump() {
                 Some(',') => {}
-                Some('{') => return self.section(node, true),
+                Some('{') => return self.section(node, nested + 1),
                 _ => return Err(self.error("a reference is followed by neither \",\" nor \"{\"")),
             }
         }
@@ -294,6 +299,19 @@ fn matching(pattern: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// The text of a file that may be anything, a device without an end included: its size says nothing.
+pub(crate) fn read_text(file: &Path, longest: u64) -> io::Result<String> {
+    let refuse = |text| io::Error::new(io::ErrorKind::InvalidData, text);
+    let mut bytes = Vec::new();
+    fs::File::open(file)?
+        .take(longest + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > longest {
+        return Err(refuse(format!("it is longer than {longest} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| refuse("this is no text".to_owned()))
+}
+
 /// Adds what a file says to a section.
 pub(super) fn parse_into(file: &Path, node: &mut Node, depth: usize) -> Result<(), Error> {
     let refuse = |text: String| Error {
@@ -301,19 +319,12 @@ pub(super) fn parse_into(file: &Path, node: &mut Node, depth: usize) -> Result<(
         line: 0,
         text,
     };
-    let size = fs::metadata(file)
-        .map_err(|error| refuse(error.to_string()))?
-        .len();
-    if size > LONGEST {
-        return Err(refuse(format!("{size} bytes are too long for settings")));
-    }
-    let bytes = fs::read(file).map_err(|error| refuse(error.to_string()))?;
-    let text = String::from_utf8(bytes).map_err(|_| refuse("this is no text".to_owned()))?;
+    let text = read_text(file, LONGEST).map_err(|error| refuse(error.to_string()))?;
     let mut parser = Parser {
         text: &text,
         at: 0,
         file,
         depth,
     };
-    parser.section(node, false)
+    parser.section(node, 0)
 }

@@ -17,7 +17,7 @@ use fastswan::offload::{
 };
 
 use super::{Report, Source, Verdict};
-use crate::facts::{Answer, Child, Facts};
+use crate::facts::{Answer, Child, Facts, Swanctl};
 
 pub(super) fn examine(
     facts: &Facts,
@@ -25,11 +25,22 @@ pub(super) fn examine(
     source: &Source<'_>,
     report: &mut Report,
 ) {
-    let (children, from) = match source {
-        Source::File(name, children) => (children.as_slice(), format!("from {name}")),
-        Source::Loaded => match &facts.charon {
-            Answer::Known(charon) => (charon.children.as_slice(), "as loaded".to_owned()),
-            Answer::Unknown(_) => {
+    let written = facts.swanctl.known();
+    let (children, from): (Vec<(Child, String)>, String) = match (source, &facts.charon) {
+        (Source::File(name, children), _) => all(children, format!("from {name}")),
+        (Source::Loaded, Answer::Known(charon)) => (
+            charon
+                .children
+                .iter()
+                .map(|child| completed(child, written))
+                .collect(),
+            "as loaded".to_owned(),
+        ),
+        (Source::Loaded, Answer::Unknown(_)) => match written {
+            Some(Swanctl { file, children }) => {
+                all(children, format!("from {file}, without charon"))
+            }
+            None => {
                 report.skip(
                     "child",
                     None,
@@ -42,9 +53,67 @@ pub(super) fn examine(
     if children.is_empty() {
         report.skip("child", None, format!("no connections ({from})"));
     }
-    for child in children {
-        judge(facts, fixes, child, &from, report);
+    for (child, from) in children {
+        judge(facts, fixes, &child, &from, report);
     }
+}
+
+fn all(children: &[Child], from: String) -> (Vec<(Child, String)>, String) {
+    let children = children
+        .iter()
+        .map(|child| (child.clone(), from.clone()))
+        .collect();
+    (children, from)
+}
+
+/// A loaded child with what only the file tells: vici has neither proposals nor what decides beside
+/// them, and our plugin is asked for `hw_offload` only. The file may be newer than what is loaded, so
+/// that what is from it is said.
+fn completed(child: &Child, written: Option<&Swanctl>) -> (Child, String) {
+    let mut child = child.clone();
+    let found = written.and_then(|swanctl| {
+        let same = |other: &&Child| {
+            other.connection == child.connection && other.name == child.name
+        };
+        Some((&swanctl.file, swanctl.children.iter().find(same)?))
+    });
+    let Some((file, found)) = found else {
+        let from = match &child.esp_proposals {
+            Some(_) => "as loaded",
+            None => "as loaded, proposals not known",
+        };
+        return (child, from.to_owned());
+    };
+    let mut taken = Vec::new();
+    if child.offload.is_none() {
+        child.offload.clone_from(&found.offload);
+        taken.push("hw_offload");
+    }
+    if child.esp_proposals.is_none() {
+        child.esp_proposals.clone_from(&found.esp_proposals);
+        child.ah_proposals.clone_from(&found.ah_proposals);
+        taken.push("proposals");
+    }
+    child.replay_window = child.replay_window.or(found.replay_window);
+    child.encap = child.encap.or(found.encap);
+    child.tfc = child.tfc.or(found.tfc);
+    child.ipcomp = child.ipcomp.or(found.ipcomp);
+    child.if_id_in = child.if_id_in.or(found.if_id_in);
+    for (limit, written) in [
+        (&mut child.life_bytes, found.life_bytes),
+        (&mut child.rekey_bytes, found.rekey_bytes),
+        (&mut child.life_packets, found.life_packets),
+        (&mut child.rekey_packets, found.rekey_packets),
+    ] {
+        if *limit == 0 {
+            *limit = written;
+        }
+    }
+    let from = match taken.as_slice() {
+        [] => "as loaded".to_owned(),
+        taken => format!("as loaded, {} from {file}", taken.join(" and ")),
+    };
+    (child, from)
 }
 
 fn judge(facts: &Facts, fixes: &KernelFixes, child: &Child, from: &str, report: &mut Report) {
@@ -53,7 +122,7 @@ fn judge(facts: &Facts, fixes: &KernelFixes, child: &Child, from: &str, report: 
         report.skip(
             "child",
             object,
-            format!("what it asks for is not known ({from}, without our plugin); use --conf"),
+            "what it asks for is not known: neither our plugin nor swanctl.conf tells; use --conf",
         );
         return;
     };

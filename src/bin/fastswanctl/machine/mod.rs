@@ -32,6 +32,8 @@ use crate::facts::{
 
 /// File of a recorded machine, in its folder.
 const FILE: &str = "facts.json";
+/// Longest one: room for a million SAs.
+const LONGEST: u64 = 512 << 20;
 
 /// Something that facts can be had of.
 pub(crate) trait Machine {
@@ -56,7 +58,7 @@ impl Machine for Recorded {
     fn facts(&self) -> io::Result<Facts> {
         let file = self.folder.join(FILE);
         let name = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-        let text = fs::read_to_string(&file)
+        let text = conf::read_text(&file, LONGEST)
             .map_err(|error| io::Error::new(error.kind(), name(&error)))?;
         let facts: Facts = serde_json::from_str(&text)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, name(&error)))?;
@@ -125,6 +127,7 @@ impl ThisMachine {
             facts.kernel_log = log::kernel(&self.root);
             facts.process = process::charon(&self.root);
             facts.installed = conf::installed(&self.root);
+            facts.swanctl = conf::swanctl(&self.root);
         }
         let xfrm = Kernel::new(Arc::clone(&transport));
         let mut sas = Vec::new();
@@ -138,10 +141,12 @@ impl ThisMachine {
             facts.xfrm_stat = files.xfrm_stat();
             facts.gates = Answer::from_result(gates(transport.as_ref(), &self.sockets));
         }
-        if need == Need::All
-            && let Some(charon) = facts.charon.known()
-        {
-            facts.peers = ways(transport.as_ref(), &charon.children);
+        if need == Need::All {
+            let loaded = facts.charon.known().map(|charon| &charon.children);
+            let written = facts.swanctl.known().map(|swanctl| &swanctl.children);
+            if let Some(children) = loaded.or(written) {
+                facts.peers = ways(transport.as_ref(), children);
+            }
         }
         facts
     }
