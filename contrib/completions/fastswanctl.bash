@@ -565,7 +565,7 @@ _fastswanctl() {
             return 0
             ;;
         fastswanctl__subcmd__status)
-            opts="-h --json --child --device --peer --interval --from --color --vici --socket --help"
+            opts="-h --json --brief --child --device --peer --interval --from --color --vici --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -63,6 +63,7 @@ never\t'Never'"
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand status" -l vici -d 'charon\'s vici socket' -r -F
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand status" -l socket -d 'The plugin\'s socket' -r -F
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand status" -l json -d 'As JSON'
+complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand status" -l brief -d 'One line for each CHILD_SA'
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c fastswanctl -n "__fish_fastswanctl_using_subcommand guard; and not __fish_seen_subcommand_from list open help" -l color -d 'Colours: with auto, on a terminal, unless NO_COLOR is set' -r -f -a "auto\t'If stdout is a terminal that can, and NO_COLOR is not set'
 always\t'Always'

@@ -148,6 +148,9 @@ pub(crate) struct Status {
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// One line for each CHILD_SA
+    #[arg(long, conflicts_with_all = ["json", "child"])]
+    pub(crate) brief: bool,
     /// Only CHILD_SAs of this name, in detail
     ///
     /// CONNECTION/CHILD and CONNECTION/CHILD#ID are names, too.

@@ -126,6 +126,7 @@ fn run(cli: Cli, out: &mut Out<'_>) -> io::Result<u8> {
                 child: options.child,
                 device: options.device,
                 peer: options.peer,
+                brief: options.brief,
             };
             let filtered =
                 filter.child.is_some() || filter.device.is_some() || filter.peer.is_some();

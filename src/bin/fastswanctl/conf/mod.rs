@@ -169,7 +169,11 @@ pub(crate) fn children(file: &Path) -> Result<Vec<Child>, Error> {
 
 /// The swanctl.conf below a root that `swanctl --load-all` reads.
 pub(crate) fn swanctl(root: &Path) -> Answer<Swanctl> {
-    let folders = ["etc/swanctl", "etc/strongswan/swanctl", "usr/local/etc/swanctl"];
+    let folders = [
+        "etc/swanctl",
+        "etc/strongswan/swanctl",
+        "usr/local/etc/swanctl",
+    ];
     let found = folders
         .iter()
         .map(|folder| root.join(folder).join("swanctl.conf"))

@@ -72,9 +72,8 @@ fn all(children: &[Child], from: String) -> (Vec<(Child, String)>, String) {
 fn completed(child: &Child, written: Option<&Swanctl>) -> (Child, String) {
     let mut child = child.clone();
     let found = written.and_then(|swanctl| {
-        let same = |other: &&Child| {
-            other.connection == child.connection && other.name == child.name
-        };
+        let same =
+            |other: &&Child| other.connection == child.connection && other.name == child.name;
         Some((&swanctl.file, swanctl.children.iter().find(same)?))
     });
     let Some((file, found)) = found else {

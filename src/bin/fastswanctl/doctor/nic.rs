@@ -173,10 +173,15 @@ fn feature(device: &Device, report: &mut Report) {
 
 /// What the driver said about IPsec. A hint only: the log is a ring.
 fn said(facts: &Facts, device: &Device, report: &mut Report) {
-    let Answer::Known(lines) = &facts.kernel_log else {
-        return;
+    let lines = match &facts.kernel_log {
+        Answer::Known(lines) => lines,
+        Answer::Unknown(why) => {
+            report.skip("nic-log", name(device), why.clone());
+            return;
+        }
     };
     let Some(address) = &device.address else {
+        report.skip("nic-log", name(device), "it has no address on a bus");
         return;
     };
     let last = lines
@@ -194,7 +199,11 @@ fn said(facts: &Facts, device: &Device, report: &mut Report) {
             "it failed at its IPsec tables: look at nic-eswitch and nic-steering, and for a newer \
              firmware.",
         ),
-        None => {}
+        None => report.skip(
+            "nic-log",
+            name(device),
+            "the driver said nothing, or the log was overwritten since",
+        ),
     }
 }
 
@@ -231,55 +240,65 @@ fn functions(device: &Device, report: &mut Report) {
             name(device),
             format!("{} virtual functions, none with IPsec", device.vfs),
         );
+    } else {
+        report.good("nic-vf", name(device), "no virtual functions");
     }
 }
 
+/// Only the physical function of mlx5 has one to be asked.
 fn eswitch(device: &Device, report: &mut Report) {
     if device.driver.as_deref() != Some(MLX5) || device.is_vf {
+        let why = "only the physical function of a ConnectX has one";
+        report.skip("nic-eswitch", name(device), why);
+        report.skip("nic-steering", name(device), why);
         return;
     }
-    match &device.eswitch {
-        Answer::Unknown(why) => report.skip("nic-eswitch", name(device), why.clone()),
+    let switchdev = match &device.eswitch {
+        Answer::Unknown(why) => {
+            report.skip("nic-eswitch", name(device), why.clone());
+            false
+        }
+        Answer::Known(eswitch) if eswitch.mode == "switchdev" && eswitch.encap => {
+            report.add(
+                "nic-eswitch",
+                name(device),
+                Verdict::Warn,
+                "switchdev with encapsulation: \"Packet offload tunnel mode is disabled due to \
+                 encap settings\"",
+                format!(
+                    "devlink dev eswitch set pci/{} encap-mode none, or use legacy mode.",
+                    device.address.as_deref().unwrap_or("ADDRESS")
+                ),
+            );
+            true
+        }
         Answer::Known(eswitch) if eswitch.mode == "switchdev" => {
-            if device
-                .steering
-                .as_deref()
-                .is_some_and(|mode| mode != "dmfs")
-            {
-                report.add(
-                    "nic-steering",
-                    name(device),
-                    Verdict::Fail,
-                    format!(
-                        "switchdev with steering mode {} has no packet offload",
-                        device.steering.as_deref().unwrap_or_default()
-                    ),
-                    format!(
-                        "devlink dev param set pci/{} name flow_steering_mode value dmfs cmode \
-                         runtime, before switching to switchdev.",
-                        device.address.as_deref().unwrap_or("ADDRESS")
-                    ),
-                );
-            }
-            if eswitch.encap {
-                report.add(
-                    "nic-eswitch",
-                    name(device),
-                    Verdict::Warn,
-                    "switchdev with encapsulation: \"Packet offload tunnel mode is disabled due to \
-                     encap settings\"",
-                    format!(
-                        "devlink dev eswitch set pci/{} encap-mode none, or use legacy mode.",
-                        device.address.as_deref().unwrap_or("ADDRESS")
-                    ),
-                );
-            } else {
-                report.good("nic-eswitch", name(device), "switchdev, no encapsulation");
-            }
+            report.good("nic-eswitch", name(device), "switchdev, no encapsulation");
+            true
         }
         Answer::Known(eswitch) => {
             report.good("nic-eswitch", name(device), eswitch.mode.clone());
+            false
         }
+    };
+    match device.steering.as_deref() {
+        None => report.skip(
+            "nic-steering",
+            name(device),
+            "devlink does not tell flow_steering_mode",
+        ),
+        Some(mode) if mode != "dmfs" && switchdev => report.add(
+            "nic-steering",
+            name(device),
+            Verdict::Fail,
+            format!("switchdev with steering mode {mode} has no packet offload"),
+            format!(
+                "devlink dev param set pci/{} name flow_steering_mode value dmfs cmode runtime, \
+                 before switching to switchdev.",
+                device.address.as_deref().unwrap_or("ADDRESS")
+            ),
+        ),
+        Some(mode) => report.good("nic-steering", name(device), mode.to_owned()),
     }
 }
 
@@ -317,6 +336,8 @@ fn stacked(facts: &Facts, device: &Device, report: &mut Report) {
             ),
             "route to the peers through the member itself, or take it out of the bond.",
         );
+    } else {
+        report.good("nic-bond", name(device), "in no bond");
     }
     let vlans: Vec<&str> = devices
         .iter()
@@ -333,6 +354,8 @@ fn stacked(facts: &Facts, device: &Device, report: &mut Report) {
             format!("peers behind {} cannot be offloaded", vlans.join(", ")),
             "let the encrypted side leave untagged; VLANs on the clear side are fine.",
         );
+    } else {
+        report.good("nic-vlan", name(device), "no VLAN on top of it");
     }
 }
 

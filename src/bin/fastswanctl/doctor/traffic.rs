@@ -49,6 +49,11 @@ const COUNTERS: &[(&str, &str)] = &[
 ];
 
 pub(super) fn examine(facts: &Facts, report: &mut Report) {
+    if facts.peers.is_empty() {
+        let why = "the way to no peer is known";
+        report.skip("peer-route", None, why);
+        report.skip("peer-next-hop", None, why);
+    }
     for peer in &facts.peers {
         way(facts, peer, report);
     }
@@ -56,13 +61,29 @@ pub(super) fn examine(facts: &Facts, report: &mut Report) {
     gates(facts, report);
     match (&facts.sas, &facts.policies) {
         (Answer::Known(sas), Answer::Known(policies)) => {
-            pairs(facts, sas, policies, report);
-            reqids(facts, sas, policies, report);
-            directions(sas, report);
+            let in_nic = policies.iter().any(|policy| policy.ifindex.is_some());
+            if in_nic || sas.iter().any(|sa| sa.mode == "packet" && !sa.larval) {
+                pairs(facts, sas, policies, report);
+                reqids(facts, sas, report);
+                shadows(facts, policies, report);
+                directions(sas, report);
+            } else {
+                untold("nothing is in a NIC", report);
+            }
         }
-        (Answer::Unknown(why), _) | (_, Answer::Unknown(why)) => {
-            report.skip("offload-pairs", None, why.clone());
-        }
+        (Answer::Unknown(why), _) | (_, Answer::Unknown(why)) => untold(why, report),
+    }
+}
+
+/// Nothing to be judged of what is installed.
+fn untold(why: &str, report: &mut Report) {
+    for id in [
+        "offload-pairs",
+        "offload-reqid",
+        "offload-shadow",
+        "offload-direction",
+    ] {
+        report.skip(id, None, why);
     }
 }
 
@@ -73,11 +94,12 @@ fn way(facts: &Facts, peer: &Peer, report: &mut Report) {
         Answer::Unknown(why) => {
             report.add(
                 "peer-route",
-                object,
+                object.clone(),
                 Verdict::Warn,
                 format!("no route: {why}"),
                 "without a route to the peer there is no device to offload to.",
             );
+            report.skip("peer-next-hop", object, "there is no route");
             return;
         }
     };
@@ -159,10 +181,6 @@ fn pairs(facts: &Facts, sas: &[Sa], policies: &[Policy], report: &mut Report) {
         sas.iter()
             .filter(|sa| sa.inbound != Some(true) && !sa.larval)
     };
-    if in_nic.is_empty() && !sas.iter().any(|sa| sa.mode == "packet") {
-        report.skip("offload-pairs", None, "nothing is in a NIC");
-        return;
-    }
     let mut apart = false;
     for policy in in_nic.iter().filter(|policy| policy.dir == "out") {
         let of_reqid: Vec<&Sa> = outbound()
@@ -247,7 +265,7 @@ fn directions(sas: &[Sa], report: &mut Report) {
             ),
             "whoever added them has to say whether they are inbound or outbound.",
         );
-    } else if offloaded().next().is_some() {
+    } else {
         report.good("offload-direction", None, "each SA in a NIC has one");
     }
 }
@@ -291,7 +309,7 @@ fn gates(facts: &Facts, report: &mut Report) {
 }
 
 /// On a device a reqid must lead to one peer only.
-fn reqids(facts: &Facts, sas: &[Sa], policies: &[Policy], report: &mut Report) {
+fn reqids(facts: &Facts, sas: &[Sa], report: &mut Report) {
     let mut peers: BTreeMap<(u32, u32), Vec<&str>> = BTreeMap::new();
     for sa in sas.iter().filter(|sa| sa.mode == "packet" && !sa.larval) {
         let Some(ifindex) = sa.ifindex else {
@@ -317,9 +335,14 @@ fn reqids(facts: &Facts, sas: &[Sa], policies: &[Policy], report: &mut Report) {
             "give each CHILD_SA a reqid of its own, or leave the choice to charon.",
         );
     }
-    if shared.is_empty() && !peers.is_empty() {
+    if shared.is_empty() {
         report.good("offload-reqid", None, "each reqid leads to one peer");
     }
+}
+
+/// The kernel looks among the policies of the device first.
+fn shadows(facts: &Facts, policies: &[Policy], report: &mut Report) {
+    let mut clean = true;
     for policy in policies {
         let Some(ifindex) = policy.ifindex else {
             continue;
@@ -333,6 +356,7 @@ fn reqids(facts: &Facts, sas: &[Sa], policies: &[Policy], report: &mut Report) {
                 && other.priority < policy.priority
         });
         if shadowed {
+            clean = false;
             report.add(
                 "offload-shadow",
                 format!("{} {} === {}", policy.dir, policy.src, policy.dst),
@@ -344,5 +368,12 @@ fn reqids(facts: &Facts, sas: &[Sa], policies: &[Policy], report: &mut Report) {
                 "do not mix hw_offload = packet and software for the same selectors.",
             );
         }
+    }
+    if clean {
+        report.good(
+            "offload-shadow",
+            None,
+            "no policy in software for the selectors of one in a NIC",
+        );
     }
 }

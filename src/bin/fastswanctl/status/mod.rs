@@ -96,9 +96,11 @@ impl Row {
     }
 }
 
-/// What is shown.
+/// What is shown, and how much of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
+    /// One line each.
+    pub(crate) brief: bool,
     pub(crate) child: Option<String>,
     pub(crate) device: Option<String>,
     pub(crate) peer: Option<IpAddr>,

@@ -79,7 +79,7 @@ pub(crate) fn show(
             detail(row, out)?;
         }
     } else if !shown.is_empty() {
-        list(&shown, out)?;
+        list(&shown, filter.brief, out)?;
     }
     if shown.is_empty() {
         out.line("no SAs")?;
@@ -93,7 +93,7 @@ pub(crate) fn show(
     Ok((shown.len(), trouble))
 }
 
-fn list(rows: &[&Row], out: &mut Out<'_>) -> io::Result<()> {
+fn list(rows: &[&Row], brief: bool, out: &mut Out<'_>) -> io::Result<()> {
     let head = format!(
         "{:<19} {:<15} {:<8} {:<8} {:>6} {:>6} {:>6} {:>4}",
         "CHILD_SA", "PEER", "MODE", "DEVICE", "PKT IN", "OUT", "B/s", "AGE"
@@ -121,11 +121,47 @@ fn list(rows: &[&Row], out: &mut Out<'_>) -> io::Result<()> {
             row.rate().map_or_else(|| "-".to_owned(), short),
             span(row.age),
         ))?;
+        if !brief {
+            for text in [asked(row), selectors(row)] {
+                for line in wrap(&text, 76).iter().filter(|line| !line.is_empty()) {
+                    let line = out.paint(Paint::Faint, line);
+                    out.line(format_args!("   {line}"))?;
+                }
+            }
+        }
         for text in &row.disagreements {
             notice(text, out)?;
         }
     }
     Ok(())
+}
+
+/// What the columns have no room for: what was asked for, reqid, SPIs, bytes and errors.
+fn asked(row: &Row) -> String {
+    let mut parts = Vec::new();
+    parts.extend(row.wanted.as_ref().map(|wanted| format!("asked {wanted}")));
+    if row.reqid != 0 {
+        parts.push(format!("reqid {}", row.reqid));
+    }
+    for (head, half) in [("in", &row.inbound), ("out", &row.outbound)] {
+        parts.extend(
+            half.as_ref()
+                .map(|half| format!("{head} {} {}B", half.spi, short(half.bytes))),
+        );
+    }
+    let errors: Option<u64> = row
+        .halves()
+        .map(|half| half.errors)
+        .reduce(u64::saturating_add);
+    parts.extend(errors.map(|errors| format!("{} errors", short(errors))));
+    parts.join(", ")
+}
+
+fn selectors(row: &Row) -> String {
+    if row.local_ts.is_empty() && row.remote_ts.is_empty() {
+        return String::new();
+    }
+    format!("{} === {}", row.local_ts.join(" "), row.remote_ts.join(" "))
 }
 
 fn notice(text: &str, out: &mut Out<'_>) -> io::Result<()> {

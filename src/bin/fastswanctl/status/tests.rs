@@ -92,6 +92,16 @@ fn a_child_sa_in_the_nic_has_nothing_to_complain_about() {
     assert_eq!(
         text(&facts, &Filter::default()),
         "CHILD_SA            PEER            MODE     DEVICE   PKT IN    OUT    B/s  AGE\n\
+         site/net#7          10.0.0.2        packet   p0          12k    12k      -  61s\n   \
+         asked packet, reqid 1, in 00000001 0B, out 00000002 0B, 0 errors\n"
+    );
+    let brief = Filter {
+        brief: true,
+        ..Filter::default()
+    };
+    assert_eq!(
+        text(&facts, &brief),
+        "CHILD_SA            PEER            MODE     DEVICE   PKT IN    OUT    B/s  AGE\n\
          site/net#7          10.0.0.2        packet   p0          12k    12k      -  61s\n"
     );
 }
@@ -286,6 +296,7 @@ fn rates_need_an_earlier_look_at_the_same_sa() {
     assert_eq!(found[0].outbound.as_ref().unwrap().bytes_per_second, None);
     assert_eq!(found[0].rate(), Some(8000));
     assert!(text(&facts, &Filter::default()).contains("   8000  61s"));
+    assert!(text(&facts, &Filter::default()).contains(", in 00000001 5000B, "));
     // No time between the two is no rate, and no division by zero.
     facts.before.as_mut().unwrap().millis = 0;
     assert_eq!(rows(&facts, 0).unwrap()[0].rate(), None);
@@ -333,9 +344,14 @@ fn a_kernel_that_does_not_tell_is_an_error() {
 fn nothing_is_wider_than_a_terminal() {
     let mut facts = facts("software", "packet");
     if let Answer::Known(charon) = &mut facts.charon {
+        charon.children[0].offload = Some("crypto".to_owned());
         charon.child_sas[0].name = "a-very-long-name-of-a-child-sa".to_owned();
         charon.child_sas[0].remote = "2001:db8:1234:5678:9abc:def0:1234:5678".to_owned();
         charon.child_sas[0].age = u64::MAX;
+        charon.child_sas[0].reqid = u32::MAX;
+        charon.child_sas[0].local_ts =
+            vec!["2001:db8:1234:5678:9abc:def0:1234::/112".to_owned(); 3];
+        charon.child_sas[0].remote_ts = charon.child_sas[0].local_ts.clone();
     }
     for line in text(&facts, &Filter::default()).lines() {
         assert!(line.chars().count() <= 80, "{line}");
