@@ -44,12 +44,39 @@ fn machine(name: &str) -> String {
     folder.join(name).to_str().expect("a path").to_owned()
 }
 
-/// A folder of this test's own.
-fn scratch(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("fastswan-ctl-{name}-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).expect("a folder");
-    folder
+/// A folder of one test's own, which goes with it however it ends. It is in the build folder, and has
+/// the same name each time, so that the next run takes away what one left that was killed.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        Self::below(
+            Path::new(env!("CARGO_TARGET_TMPDIR")),
+            &format!("ctl-{name}"),
+        )
+    }
+
+    fn below(place: &Path, name: &str) -> Self {
+        let folder = place.join(name);
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).expect("a folder");
+        Self(folder)
+    }
+
+    fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn text(&self) -> &str {
+        self.0.to_str().expect("a path")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // The next run removes it otherwise.
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 #[test]
@@ -61,6 +88,7 @@ fn exit_statuses_are_those_of_the_manual() {
         &["nonsense"],
         &["doctor", "--live"],
         &["status", "--peer", "nonsense"],
+        &["status", "--brief", "--json"],
         &["guard"],
         &["guard", "open"],
         &["metrics", "--listen", "a", "--textfile", "b"],
@@ -86,13 +114,20 @@ fn exit_statuses_are_those_of_the_manual() {
 
 #[test]
 fn a_file_that_is_none_is_one_line_with_its_name() {
-    let folder = scratch("files");
+    let folder = Scratch::new("files");
     let garbage = folder.join("swanctl.conf");
     fs::write(&garbage, b"connections { a { children { \xff\0 }").expect("written");
+    let deep = folder.join("deep.conf");
+    fs::write(&deep, "a {".repeat(1_000_000)).expect("written");
+    let endless = folder.join("facts.json");
+    std::os::unix::fs::symlink("/dev/zero", endless).expect("a link");
     for arguments in [
         &["doctor", "--conf", "/nonexistent/swanctl.conf"][..],
         &["doctor", "--conf", garbage.to_str().expect("a path")],
+        &["doctor", "--conf", deep.to_str().expect("a path")],
+        &["doctor", "--conf", "/dev/zero"],
         &["doctor", "--from", "/nonexistent"],
+        &["status", "--from", folder.text()],
         &["status", "--from", "/nonexistent"],
         &["metrics", "--from", "/nonexistent"],
         &[
@@ -120,7 +155,6 @@ fn a_file_that_is_none_is_one_line_with_its_name() {
             .expect("text")
             .contains("facts.json")
     );
-    fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]
@@ -141,7 +175,7 @@ fn json_has_a_schema_and_is_what_a_parser_reads() {
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let big = many(3_000);
-    let from = big.to_str().expect("a path");
+    let from = big.text();
     for arguments in [
         &["status", "--from", from][..],
         &["status", "--json", "--from", from],
@@ -169,11 +203,10 @@ fn a_reader_that_goes_away_is_no_error() {
             );
         }
     }
-    fs::remove_dir_all(big).expect("removed");
 }
 
 /// A machine with so many CHILD_SAs, made of the first of a modelled one.
-fn many(count: u32) -> PathBuf {
+fn many(count: u32) -> Scratch {
     let text = fs::read_to_string(Path::new(&machine("connectx-6-dx")).join("facts.json"));
     let mut facts: serde_json::Value = serde_json::from_str(&text.expect("facts")).expect("JSON");
     let (mut sas, mut child_sas) = (Vec::new(), Vec::new());
@@ -194,7 +227,7 @@ fn many(count: u32) -> PathBuf {
     facts["charon"]["known"]["child_sas"] = child_sas.into();
     facts["charon"]["known"]["plugin"]["known"]["sas"] =
         serde_json::json!({ "unknown": "not asked" });
-    let folder = scratch(&format!("many-{count}"));
+    let folder = Scratch::new(&format!("many-{count}"));
     fs::write(folder.join("facts.json"), facts.to_string()).expect("written");
     folder
 }
@@ -203,7 +236,7 @@ fn many(count: u32) -> PathBuf {
 #[test]
 fn a_huge_dump_is_shown() {
     let big = many(30_000);
-    let from = big.to_str().expect("a path");
+    let from = big.text();
     let began = Instant::now();
     let (code, out, err) = run(&["status", "--from", from, "--child", "site/net#29999"]);
     assert_eq!((code, err.as_str()), (0, ""));
@@ -214,14 +247,13 @@ fn a_huge_dump_is_shown() {
     assert!(out.lines().count() < 100, "{}", out.lines().count());
     assert!(out.contains("mode=\"packet\"} 30000\n"), "{out}");
     assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
-    fs::remove_dir_all(big).expect("removed");
 }
 
 /// Something else listens at the paths: each answers with garbage, with half a message, with a
 /// length beyond all bounds, with nothing at all, or ends the connection.
 #[test]
 fn garbage_on_the_sockets_is_told_and_ends() {
-    let folder = scratch("garbage");
+    let folder = Scratch::new("garbage");
     for (number, answer) in [
         &b"\xff\xff\xff\xff\xff\xff\xff\xff"[..],
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
@@ -250,7 +282,6 @@ fn garbage_on_the_sockets_is_told_and_ends() {
         assert!(began.elapsed() < PATIENCE);
         server.join().expect("it ends");
     }
-    fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]
@@ -270,11 +301,11 @@ fn without_charon_doctor_works_and_says_so() {
 }
 
 /// The facts of a modelled machine with something changed, in a folder of their own.
-fn changed(name: &str, change: impl FnOnce(&mut serde_json::Value)) -> PathBuf {
+fn changed(name: &str, change: impl FnOnce(&mut serde_json::Value)) -> Scratch {
     let text = fs::read_to_string(Path::new(&machine("connectx-6-dx")).join("facts.json"));
     let mut facts: serde_json::Value = serde_json::from_str(&text.expect("facts")).expect("JSON");
     change(&mut facts);
-    let folder = scratch(name);
+    let folder = Scratch::new(name);
     fs::write(folder.join("facts.json"), facts.to_string()).expect("written");
     folder
 }
@@ -290,13 +321,12 @@ fn an_old_kernel_fails_with_the_release_that_would_do() {
         let old = changed(&format!("old-{release}"), |facts| {
             facts["release"] = release.into();
         });
-        let (code, out, err) = run(&["doctor", "--from", old.to_str().expect("a path")]);
+        let (code, out, err) = run(&["doctor", "--from", old.text()]);
         assert_eq!((code, err.as_str()), (1, ""), "{release}");
         let failed = out
             .lines()
             .find(|line| line.starts_with("FAIL ") && line.contains("kernel-"));
         assert!(failed.is_some() && out.contains(text), "{release}: {out}");
-        fs::remove_dir_all(old).expect("removed");
     }
 }
 
@@ -304,7 +334,11 @@ fn an_old_kernel_fails_with_the_release_that_would_do() {
 /// all the same is shown.
 #[test]
 fn without_root_each_command_says_so() {
-    let folder = scratch("nobody");
+    // Where anybody can read.
+    let folder = Scratch::below(
+        &std::env::temp_dir(),
+        &format!("fastswan-ctl-{}", std::process::id()),
+    );
     let program = folder.join("fastswanctl");
     fs::copy(env!("CARGO_BIN_EXE_fastswanctl"), &program).expect("copied");
     let nobody = |arguments: &[&str]| {
@@ -340,7 +374,6 @@ fn without_root_each_command_says_so() {
     let (code, out, err) = nobody(&["metrics"]);
     assert_eq!((code, err.as_str()), (0, ""));
     assert!(out.contains("fastswan_up{source=\"kernel\"} 0\n"), "{out}");
-    fs::remove_dir_all(folder).expect("removed");
 }
 
 /// The script that is shipped, in the shell that it is for.
@@ -537,7 +570,7 @@ fn watch_draws_ten_thousand_without_a_flicker() {
     let big = many(10_000);
     let mut terminal = Terminal::open(80, 24);
     let mut command = ctl(&["watch", "--interval", "1", "--from"]);
-    command.arg(&big).env("TERM", "xterm-256color");
+    command.arg(big.text()).env("TERM", "xterm-256color");
     let child = terminal.start(command);
     let mut text = String::new();
     terminal.until(&mut text, "10000 of 10000 CHILD_SAs");
@@ -577,5 +610,4 @@ fn watch_draws_ten_thousand_without_a_flicker() {
         rest.contains("\x1b[?1049l") && rest.contains("\x1b[?25h"),
         "{rest:?}"
     );
-    fs::remove_dir_all(big).expect("removed");
 }
