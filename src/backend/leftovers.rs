@@ -24,6 +24,28 @@ pub(super) struct Leftovers {
     neighbours: Vec<(u32, IpAddr)>,
 }
 
+impl Leftovers {
+    /// What there was, of which some could not be removed; `None` if there was nothing.
+    fn told(&self, failed: usize) -> Option<String> {
+        if self.sas.is_empty() && self.policies.is_empty() && self.neighbours.is_empty() {
+            return None;
+        }
+        let neighbours = match self.neighbours.len() {
+            0 => String::new(),
+            count => format!(" and {count} neighbour entries"),
+        };
+        let failed = match failed {
+            0 => String::new(),
+            failed => format!(" but for {failed}"),
+        };
+        Some(format!(
+            "an earlier charon left {} SAs and {} policies{neighbours} behind, removed them{failed}",
+            self.sas.len(),
+            self.policies.len(),
+        ))
+    }
+}
+
 impl Core {
     /// Compares the lines of an earlier charon with what the kernel has.
     pub(super) fn find_leftovers(&self, lines: &HashSet<String>) -> Leftovers {
@@ -100,24 +122,33 @@ impl Core {
                 );
             }
         }
-        log::warn!(
-            "an earlier charon left {} SAs and {} policies{} behind, removed them{}",
-            left.sas.len(),
-            left.policies.len(),
-            match left.neighbours.len() {
-                0 => String::new(),
-                count => format!(" and {count} neighbour entries"),
-            },
-            match failed {
-                0 => String::new(),
-                failed => format!(" but for {failed}"),
-            }
-        );
+        match left.told(failed) {
+            Some(text) => log::warn!("{text}"),
+            None => log::info!("an earlier charon did not end cleanly, but left nothing behind"),
+        }
         if failed == 0
             && let Some(ledger) = self.kernel.ledger()
         {
             // The others expired, or went with their device.
             ledger.clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Leftovers;
+
+    #[test]
+    fn nothing_is_not_told_as_something() {
+        assert_eq!(Leftovers::default().told(0), None);
+        let left = Leftovers {
+            neighbours: vec![(2, [192, 0, 2, 1].into())],
+            ..Leftovers::default()
+        };
+        assert_eq!(
+            left.told(1).unwrap(),
+            "an earlier charon left 0 SAs and 0 policies and 1 neighbour entries behind, removed them but for 1"
+        );
     }
 }

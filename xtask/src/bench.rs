@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     cache::Cache,
-    dist, harness,
+    harness,
     kernels::Series,
     lab::{self, Plugin},
     roots::Release,
@@ -247,17 +247,11 @@ fn play(repo: &Repo, cache: &Cache, run: &Run, cells: &[Cell]) -> Result<Measure
     let lab = setup::lab(cache)?;
     let kernel = lab.kernel(run.kernel)?;
     let guest = setup::guest(cache, &lab, run.release)?;
-    let program = harness::build(repo, cache, "bench", run.release)?;
-    let plugin = dist::for_lab(repo, cache, run.release.strongswan())?;
-    let share = lab::prepare(repo, &lab, kernel, &format!("bench-{}", run.release), true)?;
-    lab::copy(&program, &share)?;
+    let share = harness::share(repo, cache, &lab, kernel, "bench", run.release)?;
     lab::copy(
         &repo.root.join("tests/bench/cells.sh"),
         &share.join("bench"),
     )?;
-    let folder = share.join("plugin");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    lab::copy(&plugin.join(dist::LIBRARY), &folder)?;
     let rounds = run.rounds.unwrap_or(ROUNDS);
     let limit = if run.quick { QUICK_LIMIT } else { PHASE_LIMIT };
     let script = script(cells, rounds, limit);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Programs in C that load charon's libraries in the guest: the differential test and the bench.
 //!
-//! Owns how such a folder of tests/ is compiled for a strongSwan that the host does not have. Called by parity and
+//! Owns how such a folder of tests/ is compiled for a strongSwan that the host does not have, and what the guest gets. Called by parity and
 //! bench. Must not know what the programs do.
 
 use std::{
@@ -13,15 +13,38 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     cache::Cache,
+    dist,
+    kernels::Kernel,
+    lab,
     roots::Release,
     run::{command, logged},
     say,
-    setup::{self, Repo},
+    setup::{self, Lab, Repo},
     sources::Source,
 };
 
+/// A folder for a guest with tests/NAME and our plugin, both for a strongSwan; the program is in its folder NAME, the
+/// plugin in `plugin`.
+pub(crate) fn share(
+    repo: &Repo,
+    cache: &Cache,
+    lab: &Lab,
+    kernel: &Kernel,
+    name: &str,
+    release: Release,
+) -> Result<PathBuf> {
+    let program = build(repo, cache, name, release)?;
+    let plugin = dist::for_lab(repo, cache, release.strongswan())?;
+    let share = lab::prepare(repo, lab, kernel, &format!("{name}-{release}"), true)?;
+    lab::copy(&program, &share)?;
+    let folder = share.join("plugin");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    lab::copy(&plugin.join(dist::LIBRARY), &folder)?;
+    Ok(share)
+}
+
 /// Builds tests/NAME for the guest's strongSwan; returns the folder to copy, which holds the program NAME.
-pub(crate) fn build(repo: &Repo, cache: &Cache, name: &str, release: Release) -> Result<PathBuf> {
+fn build(repo: &Repo, cache: &Cache, name: &str, release: Release) -> Result<PathBuf> {
     let version = release.strongswan();
     let sources = setup::strongswan(cache)?;
     let source = sources

@@ -27,9 +27,9 @@ use coverage::Coverage;
 
 use crate::{
     cache::Cache,
-    compare as scenario_table, dist, harness,
+    compare as scenario_table, harness,
     kernels::Series,
-    lab::{self, Plugin},
+    lab::Plugin,
     roots::Release,
     say, scenarios,
     setup::{self, Repo},
@@ -86,14 +86,7 @@ pub(crate) fn play(repo: &Repo, cache: &Cache, run: &Run) -> Result<Table> {
     let lab = setup::lab(cache)?;
     let kernel = lab.kernel(run.kernel)?;
     let guest = setup::guest(cache, &lab, run.release)?;
-    let harness = harness::build(repo, cache, "parity", run.release)?;
-    let plugin = dist::for_lab(repo, cache, run.release.strongswan())?;
-    let name = format!("parity-{}", run.release);
-    let share = lab::prepare(repo, &lab, kernel, &name, true)?;
-    lab::copy(&harness, &share)?;
-    let folder = share.join("plugin");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    lab::copy(&plugin.join(dist::LIBRARY), &folder)?;
+    let share = harness::share(repo, cache, &lab, kernel, "parity", run.release)?;
 
     let mut collected = Collected::default();
     for turn in 1..=4 {

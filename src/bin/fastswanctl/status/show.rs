@@ -62,15 +62,21 @@ pub(crate) fn fit_end(text: &str, width: usize) -> String {
     format!("~{rest}")
 }
 
-/// Shows the rows of a filter; whether there were any, and whether none disagrees.
+/// The rows of a filter, and how many disagreements they have.
+fn chosen<'a>(rows: &'a [Row], filter: &Filter) -> (Vec<&'a Row>, usize) {
+    let shown: Vec<&Row> = rows.iter().filter(|row| filter.takes(row)).collect();
+    let trouble = shown.iter().map(|row| row.disagreements.len()).sum();
+    (shown, trouble)
+}
+
+/// Shows the rows of a filter; how many there were, and how many disagreements.
 pub(crate) fn show(
     facts: &Facts,
     rows: &[Row],
     filter: &Filter,
     out: &mut Out<'_>,
 ) -> io::Result<(usize, usize)> {
-    let shown: Vec<&Row> = rows.iter().filter(|row| filter.takes(row)).collect();
-    let trouble: usize = shown.iter().map(|row| row.disagreements.len()).sum();
+    let (shown, trouble) = chosen(rows, filter);
     if filter.child.is_some() {
         for (index, row) in shown.iter().enumerate() {
             if index > 0 {
@@ -236,8 +242,7 @@ pub(crate) fn show_json(
     filter: &Filter,
     out: &mut Out<'_>,
 ) -> io::Result<(usize, usize)> {
-    let shown: Vec<&Row> = rows.iter().filter(|row| filter.takes(row)).collect();
-    let trouble = shown.iter().map(|row| row.disagreements.len()).sum();
+    let (shown, trouble) = chosen(rows, filter);
     let charon = match &facts.charon {
         Answer::Known(charon) => serde_json::json!({ "version": charon.version }),
         Answer::Unknown(why) => serde_json::json!({ "unknown": why }),
