@@ -17,7 +17,7 @@ use fastswan::offload::{
 };
 
 use super::{Report, Source, Verdict};
-use crate::facts::{Answer, Child, Facts, Swanctl};
+use crate::facts::{Answer, Child, ChildSa, Facts, Swanctl};
 
 pub(super) fn examine(
     facts: &Facts,
@@ -32,7 +32,7 @@ pub(super) fn examine(
             charon
                 .children
                 .iter()
-                .map(|child| completed(child, written))
+                .map(|child| completed(child, written, &charon.child_sas))
                 .collect(),
             "as loaded".to_owned(),
         ),
@@ -68,8 +68,8 @@ fn all(children: &[Child], from: String) -> (Vec<(Child, String)>, String) {
 
 /// A loaded child with what only the file tells: vici has neither proposals nor what decides beside
 /// them, and our plugin is asked for `hw_offload` only. The file may be newer than what is loaded, so
-/// that what is from it is said.
-fn completed(child: &Child, written: Option<&Swanctl>) -> (Child, String) {
+/// that what is from it is said. Without one, the cipher that its CHILD_SA has is a proposal as well.
+fn completed(child: &Child, written: Option<&Swanctl>, established: &[ChildSa]) -> (Child, String) {
     let mut child = child.clone();
     let found = written.and_then(|swanctl| {
         let same =
@@ -77,9 +77,17 @@ fn completed(child: &Child, written: Option<&Swanctl>) -> (Child, String) {
         Some((&swanctl.file, swanctl.children.iter().find(same)?))
     });
     let Some((file, found)) = found else {
-        let from = match &child.esp_proposals {
-            Some(_) => "as loaded",
-            None => "as loaded, proposals not known",
+        let has = established
+            .iter()
+            .find(|sa| sa.connection == child.connection && sa.name == child.name)
+            .and_then(negotiated);
+        let from = match (&child.esp_proposals, has) {
+            (Some(_), _) => "as loaded",
+            (None, Some(proposal)) => {
+                child.esp_proposals = Some(vec![proposal]);
+                "as loaded, cipher as negotiated"
+            }
+            (None, None) => "as loaded, proposals not known",
         };
         return (child, from.to_owned());
     };
@@ -113,6 +121,21 @@ fn completed(child: &Child, written: Option<&Swanctl>) -> (Child, String) {
         taken => format!("as loaded, {} from {file}", taken.join(" and ")),
     };
     (child, from)
+}
+
+/// What was negotiated, as swanctl.conf has it: AES_GCM_16-256 is aes256gcm16.
+fn negotiated(sa: &ChildSa) -> Option<String> {
+    let (name, bits) = match sa.algorithm.rsplit_once('-') {
+        Some((name, bits)) if bits.parse::<u32>().is_ok() => (name, bits),
+        _ => (sa.algorithm.as_str(), ""),
+    };
+    let cipher = match name.split('_').collect::<Vec<_>>()[..] {
+        [""] => return None,
+        ["AES", mode @ ("GCM" | "CCM"), icv] => format!("aes{bits}{}{icv}", mode.to_lowercase()),
+        ["AES", ..] => format!("aes{bits}"),
+        _ => name.replace('_', "").to_lowercase(),
+    };
+    Some(format!("{cipher}{}", if sa.esn { "-esn" } else { "" }))
 }
 
 fn judge(facts: &Facts, fixes: &KernelFixes, child: &Child, from: &str, report: &mut Report) {

@@ -235,6 +235,44 @@ fn every_check_has_a_line() {
     }
 }
 
+/// Without a file the cipher of the CHILD_SA is what tells.
+#[test]
+fn a_cipher_that_was_negotiated_is_judged() {
+    let judged = |algorithm: &str, esn| {
+        let mut facts = Recorded::new(&folder().join("gateway")).facts().unwrap();
+        let Answer::Known(charon) = &mut facts.charon else {
+            unreachable!("the gateway has a charon");
+        };
+        charon.child_sas[0].algorithm = algorithm.to_owned();
+        charon.child_sas[0].esn = esn;
+        let report = examine(&facts, None, &Source::Loaded);
+        let found = report
+            .findings
+            .into_iter()
+            .find(|finding| finding.object.as_deref() == Some("paris/lan"))
+            .unwrap();
+        (found.verdict, found.text)
+    };
+    assert_eq!(judged("AES_GCM_16-128", true).0, Verdict::Good);
+    assert_eq!(judged("", true).0, Verdict::Good);
+    for (algorithm, esn) in [
+        ("AES_GCM_16-256", false),
+        ("AES_GCM_16-192", true),
+        ("AES_GCM_8-256", true),
+        ("AES_CCM_16-256", true),
+        ("AES_CBC-256", true),
+        ("CHACHA20_POLY1305", true),
+        ("3DES_CBC", true),
+    ] {
+        let (verdict, text) = judged(algorithm, esn);
+        assert_eq!(verdict, Verdict::Fail, "{algorithm}: {text}");
+        assert!(
+            text.ends_with("(as loaded, cipher as negotiated)"),
+            "{text}"
+        );
+    }
+}
+
 /// Ids are an interface, so that one that is renamed or new has to be written down.
 #[test]
 fn every_id_is_on_the_troubleshooting_page() {
