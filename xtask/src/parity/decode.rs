@@ -110,7 +110,7 @@ pub(crate) fn xfrm(message: &[u8], names: &Names) -> Option<Object> {
             let selector = reader.selector("sel");
             let index = reader.bytes.u32();
             let dir = reader.bytes.u8();
-            reader.bytes.skip(3);
+            reader.padding(3);
             reader.set("index", index.to_string());
             format!("policy {} {selector}", direction(dir))
         }
@@ -453,6 +453,17 @@ impl Reader<'_> {
         }
     }
 
+    /// Bytes that mean nothing, which everybody leaves zero; what somebody did not is shown.
+    fn padding(&mut self, count: usize) {
+        let at = self.bytes.at;
+        self.bytes.skip(count);
+        let found = self.bytes.data.get(at..at + count).unwrap_or(&[]);
+        if found.iter().any(|byte| *byte != 0) {
+            let text = hex(found);
+            self.set(&format!("padding at {at}"), text);
+        }
+    }
+
     /// The family that `sa_id` has read.
     fn family(&self) -> u16 {
         self.attributes
@@ -467,7 +478,7 @@ impl Reader<'_> {
         self.bytes.skip(40);
         let family = self.bytes.u16();
         let (dst_len, src_len, proto) = (self.bytes.u8(), self.bytes.u8(), self.bytes.u8());
-        self.bytes.skip(3);
+        self.padding(3);
         let (ifindex, user) = (self.bytes.u32(), self.bytes.u32());
         let end = self.bytes.at;
         self.bytes.at = start;
@@ -549,7 +560,7 @@ impl Reader<'_> {
         let daddr = self.bytes.address(family);
         let spi = self.bytes.be32();
         let proto = self.bytes.u8();
-        self.bytes.skip(3);
+        self.padding(3);
         let saddr = self.bytes.address(family);
         self.lifetime();
         self.current();
@@ -561,7 +572,7 @@ impl Reader<'_> {
         let reqid = self.bytes.u32();
         let _family = self.bytes.u16();
         let (sa_mode, window, flags) = (self.bytes.u8(), self.bytes.u8(), self.bytes.u8());
-        self.bytes.skip(7);
+        self.padding(7);
         let spi = self.names.spi(spi);
         self.set("saddr", saddr);
         // Of an acquire; how many there were before is nobody's choice.
@@ -591,7 +602,7 @@ impl Reader<'_> {
         let spi = self.bytes.be32();
         self.bytes.skip(2);
         let proto = self.bytes.u8();
-        self.bytes.skip(1);
+        self.padding(1);
         self.set("family", family.to_string());
         format!("sa {} {daddr} {}", protocol(proto), self.names.spi(spi))
     }
@@ -608,9 +619,10 @@ impl Reader<'_> {
             self.bytes.u8(),
             self.bytes.u8(),
         );
-        self.bytes.skip(4);
+        self.padding(4);
         // The lower bits of an index are the direction, the others are counted by the kernel.
         self.set("index & 7", (index & 7).to_string());
+        self.set("index", if index == 0 { "none" } else { "some" }.to_owned());
         self.set("priority", priority.to_string());
         self.set(
             "action",
@@ -639,7 +651,7 @@ impl Reader<'_> {
         let (value, mask) = (self.bytes.u32(), self.bytes.u32());
         let selector = self.selector("new.sel");
         let (reqid, flags) = (self.bytes.u32(), self.bytes.u32());
-        self.bytes.skip(4);
+        self.padding(4);
         for (key, text) in [
             ("new.daddr", daddr),
             ("new.saddr", saddr),
@@ -655,8 +667,16 @@ impl Reader<'_> {
     }
 
     fn xfrm_attributes(&mut self) {
+        let mut start = self.bytes.at;
         while let Some((number, value)) = self.bytes.attribute() {
             self.xfrm_attribute(number, value);
+            let (end, next) = (start + 4 + value.len(), self.bytes.at);
+            let padding = self.bytes.data.get(end..next).unwrap_or(&[]);
+            if padding.iter().any(|byte| *byte != 0) {
+                let text = hex(padding);
+                self.set(&format!("padding behind attribute {number}"), text);
+            }
+            start = next;
         }
     }
 
@@ -771,7 +791,19 @@ impl Reader<'_> {
                 return;
             }
         };
-        self.set(name, text);
+        // Its length is compared as well.
+        let missing = bytes.at.saturating_sub(value.len());
+        let text = match (bytes.rest().as_str(), missing) {
+            ("", 0) => text,
+            ("", missing) => format!("{text}, {missing} bytes too short"),
+            (behind, _) => format!("{text} and behind it {behind}"),
+        };
+        // One that is there twice is two.
+        let mut name = name.to_owned();
+        while self.attributes.contains_key(&name) {
+            name += " again";
+        }
+        self.set(&name, text);
     }
 
     /// struct xfrm_user_tmpl
@@ -783,11 +815,13 @@ impl Reader<'_> {
         let daddr = bytes.address(family);
         let spi = bytes.be32();
         let proto = bytes.u8();
-        bytes.skip(3 + 4);
+        let mut padding = hex(&bytes.take::<3>());
+        bytes.skip(2);
+        padding += &hex(&bytes.take::<2>());
         let saddr = bytes.address(family);
         let reqid = bytes.u32();
         let (tmpl_mode, share, optional) = (bytes.u8(), bytes.u8(), bytes.u8());
-        bytes.skip(1);
+        padding += &hex(&bytes.take::<1>());
         let algorithms = format!(
             "{:08x} {:08x} {:08x}",
             bytes.u32(),
@@ -806,6 +840,7 @@ impl Reader<'_> {
             ("share", share.to_string()),
             ("optional", optional.to_string()),
             ("algorithms", algorithms),
+            ("padding", padding),
         ] {
             self.set(&format!("tmpl{count}.{key}"), text);
         }
@@ -874,6 +909,45 @@ mod tests {
         assert_eq!(sa.attributes["flags"], "noecn af-unspec");
         assert_eq!(sa.attributes["if_id"], "7");
         assert_eq!(sa.attributes["attribute 99"], "0102");
+    }
+
+    /// They go to the kernel as well, and an uninitialised one may be a piece of a key.
+    #[test]
+    fn bytes_without_a_meaning_are_shown_if_they_are_not_zero() {
+        let sa = |at: usize| {
+            let mut body = vec![0; 224];
+            body[212..214].copy_from_slice(&2_u16.to_ne_bytes());
+            body[at] = 7;
+            xfrm(&message(0x10, &body), &Names::default()).expect("an SA")
+        };
+        let clean = sa(214).attributes;
+        assert!(!clean.keys().any(|key| key.starts_with("padding")));
+        assert_eq!(sa(46).attributes["padding at 45"], "000700");
+        assert_eq!(sa(78).attributes["padding at 77"], "000700");
+        assert_eq!(sa(223).attributes["padding at 217"], "00000000000007");
+        let mut body = vec![0; 224];
+        body.extend(attribute(31, &[7, 0, 0, 0, 0, 5]));
+        body.extend(attribute(31, &[8, 0, 0, 0]));
+        body.extend(attribute(22, &[9, 0]));
+        body.extend(attribute(33, &[1]));
+        *body.last_mut().expect("a byte") = 6;
+        let sa = xfrm(&message(0x10, &body), &Names::default()).expect("an SA");
+        assert_eq!(sa.attributes["if_id"], "7 and behind it 0005");
+        assert_eq!(sa.attributes["if_id again"], "8");
+        assert_eq!(sa.attributes["tfcpad"], "9, 2 bytes too short");
+        assert_eq!(sa.attributes["padding behind attribute 33"], "000006");
+        let mut body = vec![0; 168];
+        assert_eq!(
+            xfrm(&message(0x13, &body), &Names::default())
+                .expect("a policy")
+                .attributes["index"],
+            "none"
+        );
+        body[159] = 1;
+        body[167] = 9;
+        let policy = xfrm(&message(0x13, &body), &Names::default()).expect("a policy");
+        assert_eq!(policy.attributes["index"], "some");
+        assert_eq!(policy.attributes["padding at 164"], "00000009");
     }
 
     #[test]
