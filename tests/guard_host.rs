@@ -419,6 +419,27 @@ fn nothing_passes_a_closed_gate_in_clear_but_what_is_exempt() {
     guard.open_for_sa(&id.key());
     assert!(wire.leaves(here, there, Some(42)), "after that SA");
 
+    // A CHILD_SA of which a policy is removed.
+    let (id, spec) = sa(
+        2,
+        false,
+        ts("10.8.0.0", "10.8.0.0", 0),
+        ts("10.9.0.0", "10.9.0.0", 0),
+    );
+    guard.close_for_sa(&id, &spec).unwrap();
+    let shut = guard.shut([7, 0x0102_0304]).expect("there is a table");
+    if let Some(text) = nft(&["list", "set", "inet", "fastswan", "shut"]) {
+        assert!(
+            text.contains("0x00000007") && text.contains("0x01020304"),
+            "{text}"
+        );
+        let chain = nft(&["list", "chain", "inet", "fastswan", "postrouting"]).unwrap();
+        assert!(chain.contains("ipsec out reqid @shut counter"), "{chain}");
+    }
+    assert!(wire.leaves(here, there, None), "nothing else is shut");
+    drop(shut);
+    guard.open_for_sa(&id.key());
+
     // Behind an XFRM interface only what went through it once is looked up: nothing of this host.
     let all = || ts("0.0.0.0", "255.255.255.255", 0);
     let (mut id, spec) = sa(3, false, all(), all());

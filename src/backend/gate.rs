@@ -11,9 +11,10 @@ use std::time::Duration;
 use super::ticker::{Task, TaskId, Ticker};
 use super::{Backend, Core};
 use crate::error::{KernelError, Result};
-use crate::guard::{Cover, GuardWatch};
+use crate::guard::{Cover, GuardWatch, Shut};
 use crate::host::Host;
-use crate::model::{Offload, PolicyId, PolicySpec, SaId, SaSpec, SaUpdate};
+use crate::model::{Direction, Offload, PolicyId, PolicySpec, SaId, SaSpec, SaUpdate};
+use crate::spd::Turn;
 
 /// When a gate that was just closed is compared with the kernel's for the first time.
 const FIRST_LOOK: Duration = Duration::from_secs(60);
@@ -124,18 +125,16 @@ impl Backend {
         )?;
         self.look_after_gate();
         self.core.add_policy(id, spec).inspect_err(|_| {
-            guard.open_for_policy(id, spec, &key);
+            guard.open_for_policy(spec, &key);
         })
     }
 
     pub(super) fn del_policy_and_gate(&self, id: &PolicyId, spec: &PolicySpec) -> Result<()> {
-        let key = self.core.policy_key(id);
-        if let Ok(key) = &key {
-            self.core.guard.shut_for_policy(id, spec, key);
-        }
+        // Before it is gone: an interface may be, and then only the SPD knows the key.
+        let key = self.core.key_for_removal(id);
         let result = self.core.del_policy(id, spec);
-        if let Ok(key) = key {
-            self.core.guard.open_for_policy(id, spec, &key);
+        if let Some(key) = key {
+            self.core.guard.open_for_policy(spec, &key);
         }
         result
     }
@@ -163,6 +162,19 @@ impl Backend {
 }
 
 impl Core {
+    /// Before an installed policy leaves a device: keeps packets that it leads there away, until the result is dropped.
+    pub(super) fn shut(&self, turn: &Turn<'_>) -> Option<Shut<'_>> {
+        self.guard.shut(reqid_in_device(turn))
+    }
+
+    /// The same for all policies.
+    pub(super) fn shut_all(&self) -> Option<Shut<'_>> {
+        let keys = self.spd.keys();
+        let turns = keys.iter().filter_map(|key| self.spd.existing(key));
+        self.guard
+            .shut(turns.filter_map(|turn| reqid_in_device(&turn)))
+    }
+
     /// Before the first offloaded policy of a device.
     pub(super) fn gate_device(&self, ifindex: u32) -> std::result::Result<(), KernelError> {
         let name = self.device_name(ifindex);
@@ -175,6 +187,14 @@ impl Core {
                 attribute: None,
             })
     }
+}
+
+/// Whose packets an installed policy leads into a device.
+fn reqid_in_device(turn: &Turn<'_>) -> Option<u32> {
+    let installed = turn.entry.installed.as_ref()?;
+    let leads = turn.key().dir == Direction::Out && installed.offload.is_some();
+    // A shunt has no reqid, and leads no packet to an SA.
+    (leads && installed.reqid != 0).then_some(installed.reqid)
 }
 
 /// Registers the watch with charon and the ticker.

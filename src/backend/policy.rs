@@ -238,6 +238,9 @@ impl Core {
         if let Some(ifindex) = offload.filter(|_| offload != before) {
             self.bypass.enter(self, ifindex)?;
         }
+        let _shut = before
+            .filter(|_| offload != before)
+            .and_then(|_| self.shut(turn));
         let update = turn.entry.installed.is_some() || self.config().policy_update;
         let add = || match self.kernel.new_policy(&message, update) {
             Err(error) if error.errno == libc::EEXIST && !update => {
@@ -394,7 +397,7 @@ impl Core {
     }
 
     /// The key of a policy that is installed, also if its interface is gone by now.
-    fn key_for_removal(&self, id: &PolicyId) -> Option<PolicyKey> {
+    pub(super) fn key_for_removal(&self, id: &PolicyId) -> Option<PolicyKey> {
         match self.policy_key(id) {
             // An interface that was made anew has another index than the policy.
             Ok(key) if id.interface.is_none() || self.spd.existing(&key).is_some() => {
@@ -421,6 +424,12 @@ impl Core {
 
     /// Takes the policy and its route out of the kernel.
     fn uninstall(&self, turn: &mut Turn<'_>) -> std::result::Result<(), KernelError> {
+        let _shut = self.shut(turn);
+        self.uninstall_shut(turn)
+    }
+
+    /// As [`Core::uninstall`], if no packet gets to its device any more.
+    fn uninstall_shut(&self, turn: &mut Turn<'_>) -> std::result::Result<(), KernelError> {
         self.remove_route(turn);
         let Some(installed) = turn.entry.installed.take() else {
             return Ok(());
@@ -434,6 +443,7 @@ impl Core {
     }
 
     pub(super) fn flush_policies(&self) -> Result<()> {
+        let _shut = self.shut_all();
         for key in self.spd.keys() {
             if let Some(mut turn) = self.spd.existing(&key) {
                 self.remove_route(&mut turn);
@@ -462,6 +472,7 @@ impl Core {
 
     /// Removes the policies we know, and only those.
     pub(super) fn remove_all_policies(&self) {
+        let _shut = self.shut_all();
         for key in self.spd.keys() {
             if let Some(mut turn) = self.spd.existing(&key) {
                 for user in std::mem::take(&mut turn.entry.users) {
@@ -469,7 +480,7 @@ impl Core {
                         unit.remove_policy(&key, user.spec.offload);
                     });
                 }
-                if let Err(error) = self.uninstall(&mut turn) {
+                if let Err(error) = self.uninstall_shut(&mut turn) {
                     log::error!(
                         "unable to delete policy {} {}: {error}",
                         key.selector,

@@ -68,18 +68,24 @@ pub fn open_all(transport: &dyn Transport) -> Result<usize> {
     Ok(gates.len())
 }
 
-/// Reads `LOCAL/LENGTH === REMOTE/LENGTH`, with `[PROTOCOL]` behind it if the gate has one, and `mark VALUE/MASK` or
-/// `xfrmi` if it is about some of the packets only: what [`Pair`] prints.
+/// Reads `LOCAL/LENGTH === REMOTE/LENGTH`, with `[PROTOCOL]` behind it if the gate has one, and `mark_out VALUE/MASK`,
+/// `mark_in VALUE/MASK` or `xfrmi` if it is about some of the packets only: what [`Pair`] prints.
 pub fn parse_pair(text: &str) -> Option<Pair> {
     let (local, rest) = text.split_once("===")?;
     let (rest, scope) = match rest.trim().split_once(char::is_whitespace) {
         None => (rest, Scope::All),
         Some((rest, "xfrmi")) => (rest, Scope::Interface),
-        Some((rest, scope)) => {
-            let (value, mask) = scope.strip_prefix("mark ")?.split_once('/')?;
+        Some((rest, text)) => {
+            let (kind, mark) = text.split_once(' ')?;
+            let (value, mask) = mark.split_once('/')?;
             let hex = |text: &str| u32::from_str_radix(text.strip_prefix("0x")?, 16).ok();
             let (value, mask) = (hex(value)?, hex(mask)?);
-            (rest, Scope::Marked(Mark { value, mask }))
+            let mark = Mark { value, mask };
+            match kind {
+                "mark_out" => (rest, Scope::MarkedOut(mark)),
+                "mark_in" => (rest, Scope::MarkedIn(mark)),
+                _ => return None,
+            }
         }
     };
     let (remote, proto) = match rest.trim().strip_suffix(']') {
@@ -108,8 +114,8 @@ mod tests {
             "10.1.0.0/16 === 10.2.0.0/16",
             "fd00::1/128 === ::/0",
             "10.1.0.0/16 === 10.2.0.0/16[47]",
-            "10.1.0.0/16 === 10.2.0.0/16 mark 0x2a/0xefffffff",
-            "fd00::/64 === ::/0[6] mark 0x0/0x1",
+            "10.1.0.0/16 === 10.2.0.0/16 mark_out 0x2a/0xefffffff",
+            "fd00::/64 === ::/0[6] mark_in 0x0/0x1",
             "0.0.0.0/0 === 0.0.0.0/0 xfrmi",
         ] {
             assert_eq!(parse_pair(text).unwrap().to_string(), text);
@@ -120,9 +126,10 @@ mod tests {
             "10.1.0.0/16 === fd00::/8",
             "a === b",
             "10.0.0.0/8 === 10.0.0.0/8[x]",
-            "10.0.0.0/8 === 10.0.0.0/8 mark",
-            "10.0.0.0/8 === 10.0.0.0/8 mark 2a/ff",
-            "10.0.0.0/8 === 10.0.0.0/8 mark 0x2a",
+            "10.0.0.0/8 === 10.0.0.0/8 mark_in",
+            "10.0.0.0/8 === 10.0.0.0/8 mark 0x2a/0xff",
+            "10.0.0.0/8 === 10.0.0.0/8 mark_out 2a/ff",
+            "10.0.0.0/8 === 10.0.0.0/8 mark_in 0x2a",
             "10.0.0.0/8 === 10.0.0.0/8 xfrmi1",
         ] {
             assert_eq!(parse_pair(text), None, "{text}");

@@ -63,10 +63,7 @@ fn build(layout: &Layout, devices: &[String]) -> Group {
             chain.about,
         ));
     }
-    let gates = layout
-        .categories
-        .iter()
-        .flat_map(|category| category.sets());
+    let gates = layout.categories.iter().map(|category| category.guarded());
     let delivered = layout.delivered.iter().map(|category| category.delivered());
     let sets = ruleset::sets().into_iter().chain(gates).chain(delivered);
     for (id, set) in sets.enumerate() {

@@ -31,10 +31,21 @@ pub enum Scope {
     /// All of them.
     #[default]
     All,
-    /// Those with a mark, as `mark_in` and `mark_out` name it. Never has bits outside its mask.
-    Marked(Mark),
+    /// Those that leave with a mark, as `mark_out` names it. Never has bits outside its mask.
+    MarkedOut(Mark),
+    /// Those that enter with a mark, as `mark_in` names it. Never has bits outside its mask.
+    MarkedIn(Mark),
     /// Those that were sent into an XFRM interface.
     Interface,
+}
+
+impl Scope {
+    fn mark(self) -> Option<Mark> {
+        match self {
+            Self::All | Self::Interface => None,
+            Self::MarkedOut(mark) | Self::MarkedIn(mark) => Some(mark),
+        }
+    }
 }
 
 impl Pair {
@@ -46,7 +57,8 @@ impl Pair {
             proto: self.proto != 0,
             scope: match self.scope {
                 Scope::All => Which::All,
-                Scope::Marked(mark) => Which::Masked(mark.mask),
+                Scope::MarkedOut(mark) => Which::MaskedOut(mark.mask),
+                Scope::MarkedIn(mark) => Which::MaskedIn(mark.mask),
                 Scope::Interface => Which::Interface,
             },
         }
@@ -54,7 +66,7 @@ impl Pair {
 
     fn key(&self) -> Vec<u8> {
         let mut key = Vec::new();
-        if let Scope::Marked(mark) = self.scope {
+        if let Some(mark) = self.scope.mark() {
             key.extend(mark.value.to_ne_bytes());
         }
         key.extend(self.networks());
@@ -78,14 +90,6 @@ impl Pair {
         }
     }
 
-    /// Its element in the set of those whose policy is about to leave its device.
-    pub(super) fn shut(&self) -> Key {
-        Key {
-            set: self.category().shut(),
-            key: self.key(),
-        }
-    }
-
     /// Its element in the set of what SAs may deliver.
     pub(super) fn delivery(&self, reqid: u32) -> Key {
         let mut key = reqid.to_ne_bytes().to_vec();
@@ -99,17 +103,16 @@ impl Pair {
     /// Reads an element of a set of guarded selectors.
     pub(super) fn read(category: Category, key: &[u8]) -> Option<Self> {
         let width = if category.v6 { 16 } else { 4 };
+        let marked = |mask: u32, scope: fn(Mark) -> Scope| {
+            let (value, rest) = key.split_first_chunk()?;
+            let value = u32::from_ne_bytes(*value);
+            (value & !mask == 0).then(|| (scope(Mark { value, mask }), rest))
+        };
         let (scope, networks) = match category.scope {
             Which::All => (Scope::All, key),
             Which::Interface => (Scope::Interface, key),
-            Which::Masked(mask) => {
-                let (value, rest) = key.split_first_chunk()?;
-                let value = u32::from_ne_bytes(*value);
-                if value & !mask != 0 {
-                    return None;
-                }
-                (Scope::Marked(Mark { value, mask }), rest)
-            }
+            Which::MaskedOut(mask) => marked(mask, Scope::MarkedOut)?,
+            Which::MaskedIn(mask) => marked(mask, Scope::MarkedIn)?,
         };
         let ip = |bytes: &[u8]| -> Option<std::net::IpAddr> {
             Some(if category.v6 {
@@ -140,7 +143,8 @@ impl std::fmt::Display for Pair {
         }
         match self.scope {
             Scope::All => Ok(()),
-            Scope::Marked(Mark { value, mask }) => write!(f, " mark {value:#x}/{mask:#x}"),
+            Scope::MarkedOut(mark) => write!(f, " mark_out {:#x}/{:#x}", mark.value, mark.mask),
+            Scope::MarkedIn(mark) => write!(f, " mark_in {:#x}/{:#x}", mark.value, mark.mask),
             Scope::Interface => f.write_str(" xfrmi"),
         }
     }
@@ -728,13 +732,18 @@ mod tests {
         let mut six = pair("fd00::/64", "::/0");
         six.proto = 47;
         let mut marked = six;
-        marked.scope = Scope::Marked(Mark {
+        marked.scope = Scope::MarkedOut(Mark {
             value: 0x2a,
             mask: 0xff,
         });
         let mut inner = net();
         inner.scope = Scope::Interface;
-        for pair in [net(), six, marked, inner] {
+        let mut entering = six;
+        entering.scope = Scope::MarkedIn(Mark {
+            value: 0x2a,
+            mask: 0xff,
+        });
+        for pair in [net(), six, marked, entering, inner] {
             let category = pair.category();
             assert_eq!(Category::of_gates(&category.gates()), Some(category));
             assert_eq!(Pair::read(category, &pair.gate().key), Some(pair));
@@ -745,11 +754,12 @@ mod tests {
             "gate5_1_1",
             "gate4_16_16_16",
             "gate4_016_16",
-            "gate4_16_16_mark",
-            "gate4_16_16_markxy",
-            "gate4_16_16_mark0",
-            "gate4_16_16_mark00ff",
-            "gate4_16_16_mark+f",
+            "gate4_16_16_markout",
+            "gate4_16_16_markff",
+            "gate4_16_16_markinxy",
+            "gate4_16_16_markin0",
+            "gate4_16_16_markout00ff",
+            "gate4_16_16_markout+f",
             "gate4_16_16_xfrmi_proto",
             "sa4_1_1",
         ] {
@@ -762,7 +772,7 @@ mod tests {
         );
         assert_eq!(Pair::read(net().category(), &[0; 9]), None);
         // Bits of the mark that its mask does not have.
-        let masked = Category::of_gates("gate4_16_16_markff").unwrap();
+        let masked = Category::of_gates("gate4_16_16_markoutff").unwrap();
         let mut key = 0x1ffu32.to_ne_bytes().to_vec();
         key.extend(net().gate().key);
         assert_eq!(Pair::read(masked, &key), None);
@@ -771,7 +781,7 @@ mod tests {
     #[test]
     fn what_an_sa_delivers_has_no_mark() {
         let mut marked = net();
-        marked.scope = Scope::Marked(Mark { value: 1, mask: 1 });
+        marked.scope = Scope::MarkedOut(Mark { value: 1, mask: 1 });
         assert_ne!(marked.gate(), net().gate());
         assert_eq!(marked.delivery(7), net().delivery(7));
     }

@@ -23,6 +23,7 @@ pub(super) const PEERS6: &str = "peers6";
 pub(super) const IKE_PORTS: &str = "ike_ports";
 pub(super) const IPSEC_PROTOCOLS: &str = "ipsec_protocols";
 pub(super) const REQIDS: &str = "reqids";
+pub(super) const SHUT: &str = "shut";
 pub(super) const NICS: &str = "nics";
 
 const NF_INET_PRE_ROUTING: u32 = 0;
@@ -50,11 +51,40 @@ const ICMPV6: u8 = 58;
 pub(crate) enum Which {
     /// All between their networks.
     All,
-    /// Those with a mark, of which these bits count; never 0.
-    Masked(u32),
+    /// Those that leave with a mark, of which these bits count; never 0.
+    MaskedOut(u32),
+    /// As [`Which::MaskedOut`], of those that enter.
+    MaskedIn(u32),
     /// Those sent into an XFRM interface. The interface sends nothing without a transform, so they have one on their
     /// first pass; the second is looked up.
     Interface,
+}
+
+impl Which {
+    /// The bits of the mark that count.
+    pub(super) fn mask(self) -> Option<u32> {
+        match self {
+            Self::All | Self::Interface => None,
+            Self::MaskedOut(mask) | Self::MaskedIn(mask) => Some(mask),
+        }
+    }
+
+    /// Reads what a set's name ends with, and what is in front of it.
+    fn split(name: &str) -> Option<(&str, Self)> {
+        if let Some(rest) = name.strip_suffix("_xfrmi") {
+            return Some((rest, Self::Interface));
+        }
+        for (suffix, which) in [
+            ("_markout", Self::MaskedOut as fn(u32) -> Self),
+            ("_markin", Self::MaskedIn),
+        ] {
+            if let Some((rest, mask)) = name.split_once(suffix) {
+                let mask = u32::from_str_radix(mask, 16).ok().filter(|mask| *mask != 0);
+                return Some((rest, which(mask?)));
+            }
+        }
+        Some((name, Self::All))
+    }
 }
 
 /// Selectors that are looked up together: one family, one pair of prefix lengths, with or without a
@@ -72,7 +102,8 @@ impl Category {
     fn name(self, prefix: &str) -> String {
         let scope = match self.scope {
             Which::All => String::new(),
-            Which::Masked(mask) => format!("_mark{mask:x}"),
+            Which::MaskedOut(mask) => format!("_markout{mask:x}"),
+            Which::MaskedIn(mask) => format!("_markin{mask:x}"),
             Which::Interface => "_xfrmi".to_owned(),
         };
         format!(
@@ -87,11 +118,6 @@ impl Category {
     /// Set of the selectors that are guarded.
     pub(super) fn gates(self) -> String {
         self.name("gate")
-    }
-
-    /// Set of the selectors whose policy is about to leave its device.
-    pub(super) fn shut(self) -> String {
-        self.name("shut")
     }
 
     /// Set of the selectors with the reqids of the SAs that may deliver them.
@@ -110,14 +136,7 @@ impl Category {
     /// Reads the name of a set of guarded selectors.
     pub(super) fn of_gates(name: &str) -> Option<Self> {
         let rest = name.strip_prefix("gate")?;
-        let (rest, scope) = match (rest.strip_suffix("_xfrmi"), rest.split_once("_mark")) {
-            (Some(rest), _) => (rest, Which::Interface),
-            (None, Some((rest, mask))) => match u32::from_str_radix(mask, 16).ok()? {
-                0 => return None,
-                mask => (rest, Which::Masked(mask)),
-            },
-            (None, None) => (rest, Which::All),
-        };
+        let (rest, scope) = Which::split(rest)?;
         let (rest, proto) = match rest.strip_suffix("_proto") {
             Some(rest) => (rest, true),
             None => (rest, false),
@@ -144,31 +163,28 @@ impl Category {
         if self.v6 { Field::Ip6 } else { Field::Ip4 }
     }
 
-    /// The sets of guarded selectors.
-    pub(super) fn sets(self) -> [Set; 2] {
+    /// The set of guarded selectors.
+    pub(super) fn guarded(self) -> Set {
         let mut gates = Set {
             name: self.gates(),
             fields: self.fields(),
             timeout: true,
             comment: match self.scope {
                 Which::All => "guarded: local . remote network",
-                Which::Masked(_) => {
-                    "guarded, if the packet has the mark: mark . local . remote network"
+                Which::MaskedOut(_) => {
+                    "guarded, if it leaves with the mark: mark . local . remote network"
+                }
+                Which::MaskedIn(_) => {
+                    "guarded, if it enters with the mark: mark . local . remote network"
                 }
                 Which::Interface => "guarded behind an XFRM interface: local . remote network",
             }
             .to_owned(),
         };
-        if matches!(self.scope, Which::Masked(_)) {
+        if self.scope.mask().is_some() {
             gates.fields.insert(0, Field::Mark);
         }
-        let shut = Set {
-            name: self.shut(),
-            fields: gates.fields.clone(),
-            timeout: false,
-            comment: "whose policy is about to leave its device".to_owned(),
-        };
-        [gates, shut]
+        gates
     }
 
     /// The set of what inbound SAs may deliver.
@@ -195,7 +211,7 @@ impl Category {
     /// source is local. The mark, if it counts, stands in front.
     fn load(self, outbound: bool, mut reg: u32) -> Vec<Expr> {
         let mut exprs = Vec::new();
-        if let Which::Masked(mask) = self.scope {
+        if let Some(mask) = self.scope.mask() {
             exprs.push(Expr::Meta(Meta::Mark, reg));
             exprs.push(Expr::Bitwise {
                 reg,
@@ -338,6 +354,11 @@ pub(super) fn sets() -> Vec<Set> {
         set(IKE_PORTS, &[Field::Port], "UDP ports of charon"),
         set(IPSEC_PROTOCOLS, &[Field::Proto], "ESP, AH, IPComp"),
         set(REQIDS, &[Field::Mark], "reqids of guarded inbound SAs"),
+        set(
+            SHUT,
+            &[Field::Mark],
+            "reqids of CHILD_SAs of which a policy is about to leave its device",
+        ),
         set(
             NICS,
             &[Field::Iface],
@@ -649,7 +670,7 @@ fn inbound(rules: &mut Rules, layout: &Layout, bit: Bit) {
 /// Packets get their marks behind `prerouting`: those that were not decrypted are judged where the kernel asks its
 /// policies, which is when they are forwarded or delivered.
 fn marked_in(rules: &mut Rules, chain: &'static str, layout: &Layout) {
-    for category in layout.of(|which| matches!(which, Which::Masked(_))) {
+    for category in layout.of(|which| matches!(which, Which::MaskedIn(_))) {
         rules.add(
             chain,
             "",
@@ -740,7 +761,7 @@ fn outer(rules: &mut Rules, chain: &'static str, outbound: bool, then: &[Expr]) 
 }
 
 fn guarded(rules: &mut Rules, chain: &'static str, layout: &Layout, next: &'static str) {
-    for category in layout.of(|which| which != Which::Interface) {
+    for category in layout.of(|which| matches!(which, Which::All | Which::MaskedOut(_))) {
         rules.add(
             chain,
             "",
@@ -753,31 +774,12 @@ fn guarded(rules: &mut Rules, chain: &'static str, layout: &Layout, next: &'stat
     }
 }
 
-/// A device sends in clear what reaches it behind its policy, so nothing does.
-fn shut(rules: &mut Rules, chain: &'static str, layout: &Layout) {
-    for category in &layout.categories {
-        rules.add(
-            chain,
-            "second pass, but its policy is about to leave the device",
-            [
-                &family(category.v6),
-                &category.load(true, REG),
-                &[
-                    Expr::Lookup(category.shut(), REG),
-                    Expr::Counter,
-                    Expr::Drop,
-                ],
-            ],
-        );
-    }
-}
-
 /// The second pass of what an XFRM interface sent: as guarded, but who has no bit was not sent by one.
 fn guarded_behind_interfaces(
     rules: &mut Rules,
     chain: &'static str,
     layout: &Layout,
-    bit: Bit,
+    sent_by_one: &[Expr],
     next: &'static str,
 ) {
     for category in layout.of(|which| which == Which::Interface) {
@@ -785,7 +787,7 @@ fn guarded_behind_interfaces(
             chain,
             "",
             [
-                &bit.is_set(),
+                sent_by_one,
                 &family(category.v6),
                 &category.load(true, REG),
                 &[Expr::Lookup(category.gates(), REG), Expr::Goto(next)],
@@ -824,7 +826,7 @@ fn output(rules: &mut Rules, layout: &Layout, bit: Bit) {
         [&bit.is_forged(), &bit.clear()],
     );
     guarded(rules, OUTPUT, layout, SENT);
-    guarded_behind_interfaces(rules, OUTPUT, layout, bit, SENT);
+    guarded_behind_interfaces(rules, OUTPUT, layout, &bit.is_set(), SENT);
     rules.add(OUTPUT, "", [&bit.is_set(), &bit.clear()]);
     rules.add(
         SENT,
@@ -843,7 +845,6 @@ fn output(rules: &mut Rules, layout: &Layout, bit: Bit) {
         ],
     );
     outer(rules, SENT, true, &bit.clear());
-    shut(rules, SENT, layout);
     rules.add(
         SENT,
         "second pass in packet mode: had its transform on the first",
@@ -861,11 +862,31 @@ fn postrouting(rules: &mut Rules, layout: &Layout, bit: Bit) {
     );
     rules.add(
         POSTROUTING,
+        "a policy of its CHILD_SA is about to leave the device",
+        [&[
+            Expr::OutReqid(REG),
+            Expr::Lookup(SHUT.to_owned(), REG),
+            Expr::Counter,
+            Expr::Drop,
+        ]],
+    );
+    rules.add(
+        POSTROUTING,
         "will be encrypted",
         [&has_transform(), &bit.set(), &[Expr::Accept]],
     );
     guarded(rules, POSTROUTING, layout, LEAVING);
-    guarded_behind_interfaces(rules, POSTROUTING, layout, bit, LEAVING);
+    // The interface hands over to the device what it sent itself. A packet that has the bit of a policy from which
+    // address translation took it away comes from where it was received, or from this host.
+    let from_nic = [
+        &bit.is_set()[..],
+        &[
+            Expr::Meta(Meta::Iif, REG),
+            Expr::Lookup(NICS.to_owned(), REG),
+        ],
+    ]
+    .concat();
+    guarded_behind_interfaces(rules, POSTROUTING, layout, &from_nic, LEAVING);
     rules.add(
         POSTROUTING,
         "address translation took it out of its policy",
@@ -882,7 +903,6 @@ fn postrouting(rules: &mut Rules, layout: &Layout, bit: Bit) {
         ],
     );
     outer(rules, LEAVING, true, &[]);
-    shut(rules, LEAVING, layout);
     rules.add(
         LEAVING,
         "second pass in packet mode, to the device that encrypts",

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::host::Readable;
 use crate::model::{
-    Addr, DscpCopy, Key as SaSecret, Lifetime, Mark, Mode, PortMatch, Prefix, Proto, SaReference,
-    Spi,
+    Addr, Direction, DscpCopy, Key as SaSecret, Lifetime, Mark, Mode, PolicyId, PolicyKind,
+    PolicySpec, PortMatch, Prefix, PriorityClass, Proto, SaId, SaReference, SaSpec, Selector, Spi,
+    TrafficSelector,
 };
+use crate::xfrm::PolicyKey;
 use crate::xfrm::fake::{FakeKernel, FakeTable, Knobs};
 
 fn settings() -> Settings {
@@ -245,7 +247,8 @@ const MARK: Mark = Mark {
 };
 
 /// The set of gates whose packets have such a mark: the gate's own bit does not count.
-const MARKED: &str = "gate4_16_16_markefffffff";
+const MARKED: &str = "gate4_16_16_markoutefffffff";
+const MARKED_IN: &str = "gate4_16_16_markinefffffff";
 
 #[test]
 fn a_mark_is_part_of_what_is_guarded() {
@@ -271,29 +274,30 @@ fn a_mark_is_part_of_what_is_guarded() {
     );
     assert_eq!(
         guard.gates()[0].pair.to_string(),
-        "10.1.0.0/16 === 10.2.0.0/16 mark 0x2a/0xefffffff"
+        "10.1.0.0/16 === 10.2.0.0/16 mark_out 0x2a/0xefffffff"
     );
-    let chains = |table: &FakeTable, chain: &str| {
-        let found = table.rules.iter().filter(|rule| {
-            rule.0 == chain
-                && rule
-                    .2
-                    .windows(MARKED.len())
-                    .any(|part| part == MARKED.as_bytes())
-        });
-        found.count()
+    let (policy_id, mut policy_spec, mut key) =
+        policy(Direction::In, PolicyKind::Ipsec, PriorityClass::Default);
+    policy_spec.offload = Offload::Auto;
+    key.mark = MARK;
+    guard
+        .close_for_policy(&policy_id, &policy_spec, &key)
+        .unwrap();
+    assert_eq!(count(&kernel, MARKED_IN), 1);
+    let chains = |set: &str| -> Vec<String> {
+        let mut chains: Vec<String> = table(&kernel)
+            .rules
+            .iter()
+            .filter(|rule| rule.2.windows(set.len()).any(|part| part == set.as_bytes()))
+            .map(|rule| rule.0.clone())
+            .collect();
+        chains.sort_unstable();
+        chains
     };
-    let written = table(&kernel);
-    // Forwarded packets are looked up in either direction.
-    for (chain, rules) in [
-        ("input", 1),
-        ("forward", 2),
-        ("output", 1),
-        ("postrouting", 1),
-        ("prerouting", 0),
-    ] {
-        assert_eq!(chains(&written, chain), rules, "{chain}");
-    }
+    // Of `mark_out = 42` and `mark_in = 41` each has its own direction.
+    assert_eq!(chains(MARKED), ["forward", "output", "postrouting"]);
+    assert_eq!(chains(MARKED_IN), ["forward", "input"]);
+    guard.open_for_policy(&policy_spec, &key);
     // Another mark with the same mask is another element of the same set; with none, of another.
     let (policy_id, mut policy_spec, mut key) =
         policy(Direction::Out, PolicyKind::Ipsec, PriorityClass::Default);
@@ -311,13 +315,34 @@ fn a_mark_is_part_of_what_is_guarded() {
     // A new daemon takes them over.
     let next = self::guard(&kernel);
     next.adopt().unwrap();
-    assert_eq!(next.gates().len(), 3);
+    assert_eq!(next.gates().len(), 4);
     guard.open_for_sa(&out.key());
     let timed = table(&kernel).sets[MARKED]
         .values()
         .filter(|element| element.timeout.is_some())
         .count();
     assert_eq!(timed, 1, "held by nobody any more");
+}
+
+#[test]
+fn what_was_closed_is_released_whatever_guard_mark_is_by_then() {
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    let (id, mut spec, mut key) = policy(Direction::Out, PolicyKind::Ipsec, PriorityClass::Default);
+    spec.offload = Offload::Crypto;
+    key.mark = MARK;
+    guard.close_for_policy(&id, &spec, &key).unwrap();
+    guard.configure(Settings {
+        mark: 0x2000_0000,
+        ..settings()
+    });
+    // A second user of the same policy holds the same gate.
+    guard.close_for_policy(&id, &spec, &key).unwrap();
+    assert_eq!(guard.gates().len(), 1);
+    guard.open_for_policy(&spec, &key);
+    assert_eq!(guard.gates()[0].left, None);
+    guard.open_for_policy(&spec, &key);
+    assert!(guard.gates()[0].left.is_some());
 }
 
 #[test]
@@ -370,47 +395,45 @@ fn a_trap_holds_the_gate_by_itself() {
     guard.close_for_sa(&sa_id, &sa_spec).unwrap();
     guard.open_for_sa(&sa_id.key());
     assert_eq!(guard.gates()[0].left, None, "the trap is still there");
-    guard.open_for_policy(&id, &spec, &key);
-    guard.open_for_policy(&id, &spec, &key);
+    guard.open_for_policy(&spec, &key);
+    guard.open_for_policy(&spec, &key);
     assert!(guard.gates()[0].left.is_some());
 }
 
 #[test]
-fn nothing_is_sent_to_a_device_whose_policy_is_about_to_leave_it() {
-    const SHUT: &str = "shut4_16_16";
+fn a_child_sa_is_shut_once_for_all_who_remove_its_policies() {
     let kernel = FakeKernel::new();
     let guard = guard(&kernel);
-    let (id, mut spec, key) = policy(Direction::Out, PolicyKind::Ipsec, PriorityClass::Default);
+    let shut = || count(&kernel, ruleset::SHUT);
+    assert!(guard.shut([7]).is_none(), "nothing is guarded");
+    let (id, spec, key) = policy(Direction::Out, PolicyKind::Ipsec, PriorityClass::Default);
     guard.close_for_policy(&id, &spec, &key).unwrap();
-    guard.shut_for_policy(&id, &spec, &key);
-    assert_eq!(
-        (count(&kernel, SHUT), kernel.waits()),
-        (0, 0),
-        "no device sends anything"
-    );
-    guard.use_device(2, "p0").unwrap();
-    // Of a rekeyed CHILD_SA, or of a trap, one policy stays.
-    spec.name = "other".to_owned();
-    guard.close_for_policy(&id, &spec, &key).unwrap();
-    guard.shut_for_policy(&id, &spec, &key);
-    guard.open_for_policy(&id, &spec, &key);
-    assert_eq!(
-        (count(&kernel, SHUT), kernel.waits()),
-        (0, 0),
-        "another one is left"
-    );
-    spec.name = "net".to_owned();
-    guard.shut_for_policy(&id, &spec, &key);
-    assert_eq!((count(&kernel, SHUT), kernel.waits()), (1, 1));
-    guard.open_for_policy(&id, &spec, &key);
-    assert_eq!(count(&kernel, SHUT), 0);
+    assert!(guard.shut([]).is_none());
+    assert_eq!((shut(), kernel.waits()), (0, 0));
+    let first = guard.shut([7, 7, 8]).unwrap();
+    assert_eq!((shut(), kernel.waits()), (2, 1));
+    let second = guard.shut([7]).unwrap();
+    drop(first);
+    assert_eq!(shut(), 1, "another thread is at it yet");
+    // Whatever becomes of the gate meanwhile.
+    guard.open_for_all_policies();
+    drop(second);
+    assert_eq!(shut(), 0);
     assert!(guard.gates()[0].left.is_some(), "and the gate has its time");
-    // What nobody holds is not shut, nor what comes in.
-    guard.shut_for_policy(&id, &spec, &key);
-    let (id, spec, key) = policy(Direction::In, PolicyKind::Ipsec, PriorityClass::Default);
+}
+
+#[test]
+fn a_shut_that_fails_is_said_and_leaves_nothing() {
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    let (id, spec, key) = policy(Direction::Out, PolicyKind::Ipsec, PriorityClass::Default);
     guard.close_for_policy(&id, &spec, &key).unwrap();
-    guard.shut_for_policy(&id, &spec, &key);
-    assert_eq!((count(&kernel, SHUT), kernel.waits()), (0, 1));
+    for _ in 0..2 {
+        kernel.refuse_next(nft::NEWSETELEM, libc::ENOMEM, None);
+    }
+    assert!(guard.shut([7]).is_none());
+    assert_eq!((count(&kernel, ruleset::SHUT), kernel.waits()), (0, 0));
+    assert!(guard.shut([7]).is_some());
 }
 
 #[test]
@@ -456,13 +479,13 @@ fn pass_policies_are_exempt_exactly_as_the_kernel_matches_them() {
         (rules(&kernel, "exempt_in"), rules(&kernel, "exempt_out")),
         (1, 1)
     );
-    for (id, spec, mut key) in policies {
+    for (_, spec, mut key) in policies {
         key.selector.proto = 17;
         key.selector.dport = PortMatch {
             port: 53,
             mask: u16::MAX,
         };
-        guard.open_for_policy(&id, &spec, &key);
+        guard.open_for_policy(&spec, &key);
     }
     assert_eq!(
         (rules(&kernel, "exempt_in"), rules(&kernel, "exempt_out")),

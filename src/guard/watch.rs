@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use super::nft::{self, Change, ReadElement};
 use super::ruleset::{self, Category, TABLE};
-use super::{Busy, Guard, State, kernel};
+use super::settle::Busy;
+use super::{Guard, State, kernel};
 use crate::error::KernelError;
 use crate::host::Readable;
 use crate::xfrm::{EventSocket, Protocol, Received};
@@ -134,7 +135,7 @@ impl Guard {
             log::error!("unable to take the empty tables of the gate away: {error}");
         }
         std::mem::forget(busy);
-        self.lock().busy = false;
+        self.lock().end();
         self.changed.notify_all();
         true
     }
@@ -220,7 +221,7 @@ impl Guard {
             .layout
             .categories
             .iter()
-            .flat_map(|category| [category.gates(), category.shut()])
+            .map(|category| category.gates())
             .chain(
                 state
                     .layout

@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::guard::admin;
+use crate::xfrm::consts::XFRM_MSG_NEWSA;
 
 const GUARD: &str = "plugins.kernel-fastswan.guard";
 
@@ -158,4 +159,108 @@ fn switched_on_by_a_reload_it_is_watched() {
     assert!(gates(&gateway).is_empty());
     gateway.host.pump();
     assert_eq!(gates(&gateway).len(), 1, "the event was heard");
+}
+
+/// CHILD_SAs whose packets are kept away at this moment, and how often packets were waited for.
+fn shut(gateway: &Gateway) -> (usize, usize) {
+    let table = gateway.kernel.nft_table("fastswan");
+    let shut = table.map_or(0, |table| table.sets["shut"].len());
+    (shut, gateway.kernel.waits())
+}
+
+#[test]
+fn no_packet_is_on_its_way_to_a_device_when_its_policy_leaves() {
+    let gateway = guarded(&[], Knobs::default());
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    gateway.kernel.clear_requests();
+    gateway.delete_child(&child);
+    let names = gateway.kernel.request_names();
+    let removed = first(&names, &["XFRM_MSG_DELPOLICY"]);
+    assert!(
+        first(&names, &["NFT_MSG_NEWSETELEM"]) < removed,
+        "{names:?}"
+    );
+    assert!(
+        first(&names, &["NFT_MSG_DESTROYSETELEM"]) > removed,
+        "{names:?}"
+    );
+    assert_eq!(shut(&gateway), (0, 1));
+}
+
+#[test]
+fn nothing_waits_for_a_policy_that_is_in_no_device() {
+    let gateway = guarded(&[], Knobs::default());
+    for (number, offload) in [(10, Offload::No), (11, Offload::Crypto)] {
+        let child = Child::number(CRYPTO_PEER, offload, number);
+        let packet = Child::number(PACKET_PEER, Offload::Packet, 12);
+        gateway.add_child(&packet).unwrap();
+        gateway.add_child(&child).unwrap();
+        let before = shut(&gateway);
+        gateway.delete_child(&child);
+        assert_eq!(shut(&gateway), before, "{offload:?}");
+        gateway.delete_child(&packet);
+    }
+}
+
+#[test]
+fn policies_of_the_same_networks_are_waited_for_one_by_one() {
+    let gateway = guarded(&[], Knobs::default());
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    let ids = [80, 443].map(|port| {
+        let mut id = child.policy_id(Direction::Out);
+        for ts in [&mut id.src_ts, &mut id.dst_ts] {
+            ts.proto = 6;
+        }
+        (id.dst_ts.from_port, id.dst_ts.to_port) = (port, port);
+        id
+    });
+    let spec = child.policy(Direction::Out);
+    for id in &ids {
+        gateway.backend.add_policy(id, &spec).unwrap();
+    }
+    for (done, id) in ids.iter().enumerate() {
+        gateway.backend.del_policy(id, &spec).unwrap();
+        assert_eq!(shut(&gateway), (0, done + 1));
+    }
+}
+
+#[test]
+fn a_policy_that_moves_to_software_is_waited_for() {
+    let gateway = guarded(&[], Knobs::default());
+    let child = Child::new(PACKET_PEER, Offload::Auto);
+    gateway.add_child(&child).unwrap();
+    let packet = |gateway: &Gateway| gateway.placements().1.iter().flatten().count();
+    assert_eq!((packet(&gateway), shut(&gateway)), (2, (0, 0)));
+    gateway.kernel.refuse_next(
+        XFRM_MSG_NEWSA,
+        libc::EINVAL,
+        Some("Device failed to offload this state"),
+    );
+    let rekeyed = Child {
+        spi: child.spi + 2,
+        ..child
+    };
+    gateway.add_child(&rekeyed).unwrap();
+    // The inbound one stays for the older generation.
+    assert_eq!((packet(&gateway), shut(&gateway)), (1, (0, 1)));
+}
+
+#[test]
+fn all_policies_are_waited_for_together() {
+    let gateway = guarded(&[], Knobs::default());
+    let children: Vec<Child> = (10..15)
+        .map(|number| Child::number(PACKET_PEER, Offload::Packet, number))
+        .collect();
+    for child in &children {
+        gateway.add_child(child).unwrap();
+    }
+    gateway.backend.flush_policies().unwrap();
+    assert_eq!(shut(&gateway), (0, 1));
+    for child in &children {
+        gateway.add_policies(child).unwrap();
+    }
+    gateway.backend.shutdown();
+    assert_eq!(shut(&gateway), (0, 2));
 }

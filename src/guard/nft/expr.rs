@@ -82,6 +82,8 @@ pub(crate) enum Expr {
     /// Loads the reqid of the SA that decrypted the packet, counted from the outermost
     /// (`ipsec in spnum N reqid`). Ends the rule if there is none.
     InReqid { spnum: u32, reg: u32 },
+    /// Loads the reqid of the SA that the route is about to apply (`ipsec out reqid`). Ends the rule if there is none.
+    OutReqid(u32),
     /// Loads the mark of the packet's socket; ends the rule if there is none.
     SocketMark(u32),
     /// Loads the type of the destination address (`fib daddr type`), 2 if it is local.
@@ -138,7 +140,7 @@ impl Expr {
             Self::Cmp(..) => "cmp",
             Self::Lookup(..) => "lookup",
             Self::RtIpsec(_) => "rt",
-            Self::InReqid { .. } => "xfrm",
+            Self::InReqid { .. } | Self::OutReqid(_) => "xfrm",
             Self::SocketMark(_) => "socket",
             Self::FibDaddrType(_) => "fib",
             Self::Counter => "counter",
@@ -210,6 +212,13 @@ impl Expr {
                 be32(out, 2, 5);
                 out.attribute(3, &[0]);
                 be32(out, 4, *spnum);
+            }
+            // The same, _DIR (out)
+            Self::OutReqid(reg) => {
+                be32(out, 1, *reg);
+                be32(out, 2, 5);
+                out.attribute(3, &[1]);
+                be32(out, 4, 0);
             }
             // NFTA_SOCKET_KEY (NFT_SOCKET_MARK), _DREG
             Self::SocketMark(reg) => {

@@ -231,8 +231,12 @@ pub(super) fn wait_for_packets() {
     const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
     // SAFETY: the call has no pointers; with this command it is synchronize_rcu() (kernel/sched/membarrier.c).
     let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
-    if result != 0 {
-        // Without CONFIG_MEMBARRIER, or with nohz_full.
+    // On one CPU the call returns at once, as memory needs no barrier there; a thread that sends can have been preempted
+    // all the same.
+    // SAFETY: sysconf() has no pointers.
+    let alone = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) } == 1;
+    if result != 0 || alone {
+        // Without CONFIG_MEMBARRIER, or with nohz_full, the call fails.
         std::thread::sleep(ON_THEIR_WAY);
     }
 }

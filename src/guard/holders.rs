@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Who holds which gate closed: SAs, policies, devices.
+//!
+//! Owns the way of a CHILD_SA through the gate: closed before its first SA or policy, released behind the last. Called by
+//! `backend/gate.rs`. Which elements that is comes from `selectors.rs`; the kernel is told by `settle.rs`.
+
+use std::time::Duration;
+
+use super::model::{Hold, Key, Pair};
+use super::ruleset::Pass;
+use super::selectors::{deliveries, device, is_peers, pass_of, peers};
+use super::{Cover, Guard, State};
+use crate::error::Result;
+use crate::model::{
+    Direction, Offload, PolicyId, PolicyKind, PolicySpec, PriorityClass, SaId, SaKey, SaSpec,
+};
+use crate::xfrm::PolicyKey;
+
+/// What an SA holds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held {
+    name: String,
+    inbound: bool,
+    gates: Vec<Pair>,
+    delivers: Vec<Pair>,
+    others: Vec<Key>,
+}
+
+/// A policy that holds a gate.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PolicyHolder {
+    key: PolicyKey,
+    name: String,
+}
+
+/// The gate such a policy closed. The settings of that time are part of it, so it is not told from the policy again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim {
+    pair: Pair,
+    count: usize,
+}
+
+impl Guard {
+    /// Before an SA is installed: closes the gate of its selectors. Fails, with what to do about it,
+    /// if that is impossible.
+    ///
+    /// With `guard = no`, too, it is noted whose outer addresses these are: the settings may change.
+    pub fn close_for_sa(&self, id: &SaId, spec: &SaSpec) -> Result<()> {
+        let covered = self.covers(spec.offload);
+        let (local, remote) = if spec.inbound {
+            (&spec.dst_ts, &spec.src_ts)
+        } else {
+            (&spec.src_ts, &spec.dst_ts)
+        };
+        let pairs = if covered {
+            let scope = self.scope(!spec.inbound, id.mark, id.if_id, &spec.name);
+            self.pairs(local, remote, scope, &spec.name)
+        } else {
+            Vec::new()
+        };
+        // An inbound SA has the mark of its policies only with `mark_in_sa`. Where there may be one, the policies and
+        // the outbound SA close the gate, before which nothing is protected that was not; no device takes it in packet mode.
+        let claims = !spec.inbound || spec.offload == Offload::Packet;
+        let (local, remote) = if spec.inbound {
+            (id.dst.ip, id.src.ip)
+        } else {
+            (id.src.ip, id.dst.ip)
+        };
+        let mut others: Vec<Key> = peers(local, remote).into_iter().collect();
+        let delivers = if spec.inbound {
+            pairs.clone()
+        } else {
+            Vec::new()
+        };
+        others.extend(deliveries(&delivers, spec.reqid));
+        let held = Held {
+            name: spec.name.clone(),
+            inbound: spec.inbound,
+            gates: if claims { pairs } else { Vec::new() },
+            delivers,
+            others,
+        };
+        let keys = held.keys();
+        let before = {
+            let mut state = self.lock();
+            state.hold(&held);
+            state.sas.insert(id.key(), held)
+        };
+        if let Some(before) = before {
+            let now = self.now();
+            let hold = self.settings().hold;
+            self.lock().release(&before, hold, now);
+        }
+        self.settle(&keys).inspect_err(|_| {
+            self.open_for_sa(&id.key());
+        })
+    }
+
+    /// An SA is gone, or was not installed.
+    pub fn open_for_sa(&self, key: &SaKey) {
+        let hold = self.settings().hold;
+        let now = self.now();
+        let released = {
+            let mut state = self.lock();
+            let held = state.sas.remove(key);
+            if let Some(held) = &held {
+                state.release(held, hold, now);
+            }
+            held.is_some()
+        };
+        if released {
+            self.finish();
+        }
+    }
+
+    /// All SAs are gone.
+    pub fn open_for_all_sas(&self) {
+        let hold = self.settings().hold;
+        let now = self.now();
+        {
+            let mut state = self.lock();
+            for held in std::mem::take(&mut state.sas).into_values() {
+                state.release(&held, hold, now);
+            }
+        }
+        self.finish();
+    }
+
+    /// An SA was moved to other addresses, and perhaps to another reqid.
+    pub fn move_sa(&self, from: &SaKey, id: &SaId, new_reqid: Option<u32>) {
+        let hold = self.settings().hold;
+        let now = self.now();
+        {
+            let mut state = self.lock();
+            let Some(before) = state.sas.remove(from) else {
+                return;
+            };
+            let (local, remote) = if before.inbound {
+                (id.dst.ip, id.src.ip)
+            } else {
+                (id.src.ip, id.dst.ip)
+            };
+            let mut after = before.clone();
+            after.others.retain(|key| !is_peers(key));
+            if let Some(new) = new_reqid {
+                after.others = deliveries(&before.delivers, new);
+            }
+            after.others.extend(peers(local, remote));
+            state.hold(&after);
+            state.release(&before, hold, now);
+            state.sas.insert(id.key(), after);
+        }
+        self.finish();
+    }
+
+    /// Before a policy is installed.
+    pub fn close_for_policy(
+        &self,
+        id: &PolicyId,
+        spec: &PolicySpec,
+        key: &PolicyKey,
+    ) -> Result<()> {
+        if spec.kind == PolicyKind::Pass {
+            let pass = pass_of(key);
+            {
+                let mut state = self.lock();
+                let count = state.passes.entry(pass).or_default();
+                *count += 1;
+                if *count == 1 {
+                    state.rewrite_passes();
+                }
+            }
+            return self.settle(&[]);
+        }
+        let Some(holder) = self
+            .covers(spec.offload)
+            .then(|| PolicyHolder::of(spec, key))
+            .flatten()
+        else {
+            return Ok(());
+        };
+        let pair = self.pair_of_policy(id, spec, key);
+        let gate = {
+            let mut state = self.lock();
+            let claim = state
+                .policies
+                .entry(holder.clone())
+                .or_insert(Claim { pair, count: 0 });
+            claim.count += 1;
+            let pair = claim.pair;
+            state.hold_gate(pair, &holder.name);
+            pair.gate()
+        };
+        self.settle(&[gate]).inspect_err(|_| {
+            self.open_for_policy(spec, key);
+        })
+    }
+
+    /// A policy is gone, or was not installed.
+    pub fn open_for_policy(&self, spec: &PolicySpec, key: &PolicyKey) {
+        if spec.kind == PolicyKind::Pass {
+            let pass = pass_of(key);
+            let mut state = self.lock();
+            let Some(count) = state.passes.get_mut(&pass) else {
+                return;
+            };
+            *count -= 1;
+            if *count > 0 {
+                return;
+            }
+            state.passes.remove(&pass);
+            state.rewrite_passes();
+            drop(state);
+            self.finish();
+            return;
+        }
+        let Some(holder) = PolicyHolder::of(spec, key) else {
+            return;
+        };
+        let hold = self.settings().hold;
+        let now = self.now();
+        {
+            let mut state = self.lock();
+            let Some(claim) = state.policies.get_mut(&holder) else {
+                return;
+            };
+            let pair = claim.pair;
+            claim.count -= 1;
+            if claim.count == 0 {
+                state.policies.remove(&holder);
+            }
+            state.model.release(&pair.gate(), &holder.name, hold, now);
+        }
+        self.finish();
+    }
+
+    /// All policies are gone.
+    pub fn open_for_all_policies(&self) {
+        let hold = self.settings().hold;
+        let now = self.now();
+        {
+            let mut state = self.lock();
+            for (holder, claim) in std::mem::take(&mut state.policies) {
+                for _ in 0..claim.count {
+                    state
+                        .model
+                        .release(&claim.pair.gate(), &holder.name, hold, now);
+                }
+            }
+            state.passes.clear();
+            state.rewrite_passes();
+        }
+        self.finish();
+    }
+
+    /// Before something in packet mode is installed on a device: its egress stops what it would not
+    /// encrypt.
+    pub fn use_device(&self, ifindex: u32, name: &str) -> Result<()> {
+        let key = device(ifindex);
+        {
+            let mut state = self.lock();
+            if self.settings().cover == Cover::No
+                || state
+                    .devices
+                    .get(&ifindex)
+                    .is_some_and(|known| known == name)
+            {
+                return Ok(());
+            }
+            // A device that was made anew has another index.
+            let stale: Vec<u32> = state
+                .devices
+                .iter()
+                .filter(|(_, known)| *known == name)
+                .map(|(index, _)| *index)
+                .collect();
+            for index in stale {
+                state.devices.remove(&index);
+                let now = Duration::ZERO;
+                state
+                    .model
+                    .release(&device(index), name, Hold::For(now), now);
+            }
+            state.devices.insert(ifindex, name.to_owned());
+            state.model.hold(&key, None, name);
+            state.rules_dirty = true;
+        }
+        self.settle(std::slice::from_ref(&key)).inspect_err(|_| {
+            let now = self.now();
+            let mut state = self.lock();
+            state.devices.remove(&ifindex);
+            state.rules_dirty = true;
+            state
+                .model
+                .release(&key, name, Hold::For(Duration::ZERO), now);
+        })
+    }
+}
+
+impl Held {
+    fn keys(&self) -> Vec<Key> {
+        let gates = self.gates.iter().map(Pair::gate);
+        gates.chain(self.others.iter().cloned()).collect()
+    }
+}
+
+impl PolicyHolder {
+    /// Nothing for a policy that protects nothing. The forward policy goes with the inbound one.
+    fn of(spec: &PolicySpec, key: &PolicyKey) -> Option<Self> {
+        if spec.kind != PolicyKind::Ipsec || key.dir == Direction::Fwd || spec.sa.reqid == 0 {
+            return None;
+        }
+        let name = match spec.class {
+            PriorityClass::Routed => format!("{} (trap)", spec.name),
+            _ => spec.name.clone(),
+        };
+        Some(Self {
+            key: key.clone(),
+            name,
+        })
+    }
+}
+
+impl State {
+    fn hold_gate(&mut self, pair: Pair, name: &str) {
+        if self.layout.categories.insert(pair.category()) {
+            self.rules_dirty = true;
+        }
+        self.model.hold(&pair.gate(), Some(pair), name);
+    }
+
+    fn hold(&mut self, held: &Held) {
+        for pair in &held.gates {
+            self.hold_gate(*pair, &held.name);
+        }
+        // Its set must be there, whoever closes the gate, and when.
+        for pair in &held.delivers {
+            if self.layout.delivered.insert(pair.category().networks()) {
+                self.rules_dirty = true;
+            }
+        }
+        for key in &held.others {
+            self.model.hold(key, None, &held.name);
+        }
+    }
+
+    fn release(&mut self, held: &Held, hold: Hold, now: Duration) {
+        for pair in &held.gates {
+            self.model.release(&pair.gate(), &held.name, hold, now);
+        }
+        for key in &held.others {
+            self.model.release(key, &held.name, hold, now);
+        }
+    }
+
+    fn rewrite_passes(&mut self) {
+        let mut passes: Vec<Pass> = self.passes.keys().copied().collect();
+        passes.sort_by_key(|pass| (pass.outbound, pass.selector.to_string()));
+        self.layout.passes = passes;
+        self.rules_dirty = true;
+    }
+}
