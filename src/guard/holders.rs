@@ -41,8 +41,8 @@ pub(super) struct Claim {
 }
 
 impl Guard {
-    /// Before an SA is installed: closes the gate of its selectors. Fails, with what to do about it,
-    /// if that is impossible.
+    /// Before an SA is installed: closes the gate of its selectors, and says what an inbound one may deliver. Fails, with
+    /// what to do about it, if that is impossible. An inbound SA of `auto` or `crypto` closes nothing by itself.
     ///
     /// With `guard = no`, too, it is noted whose outer addresses these are: the settings may change.
     pub fn close_for_sa(&self, id: &SaId, spec: &SaSpec) -> Result<()> {

@@ -108,6 +108,29 @@ fn the_end_costs_one_message_for_each_object() {
     gateway.assert_empty();
 }
 
+/// With the gate: shut and opened around the outbound policy, then what the SAs may deliver and the gate itself.
+#[test]
+fn the_gate_costs_four_transactions_at_the_end_and_one_wait() {
+    let gateway = Gateway::new();
+    let children: Vec<Child> = (10..20).map(packet).collect();
+    for child in &children {
+        gateway.add_child(child).unwrap();
+    }
+    asked(&gateway);
+    for (done, child) in children.iter().enumerate() {
+        let before = gateway.kernel.nft_transactions();
+        gateway.delete_child(child);
+        assert_eq!(gateway.kernel.nft_transactions() - before, 4);
+        let mut rest = asked(&gateway);
+        rest.retain(|name| !name.starts_with("NFT"));
+        rest.sort_unstable();
+        let [policy, sa] = ["XFRM_MSG_DELPOLICY", "XFRM_MSG_DELSA"];
+        assert_eq!(rest, [policy, policy, policy, sa, sa]);
+        assert_eq!(gateway.kernel.waits(), done + 1);
+    }
+    gateway.assert_empty();
+}
+
 #[test]
 fn software_costs_no_more_than_packet_mode() {
     let gateway = Gateway::new();

@@ -120,6 +120,7 @@ struct Subscriber {
 #[derive(Default)]
 struct State {
     waits: usize,
+    transactions: usize,
     knobs: Knobs,
     sad: sad::Sad,
     spd: spd::Spd,

@@ -251,6 +251,7 @@ impl FakeKernel {
             self.record(Protocol::Netfilter, request)?;
         }
         let mut state = self.state();
+        state.transactions += 1;
         if !state.knobs.nftables {
             return Err(KernelError::new("nftables batch", libc::EOPNOTSUPP));
         }
@@ -262,6 +263,11 @@ impl FakeKernel {
         state.nft = nft;
         state.announce(crate::xfrm::thread_id());
         Ok(())
+    }
+
+    /// How many transactions there were.
+    pub fn nft_transactions(&self) -> usize {
+        self.state().transactions
     }
 
     /// A table of family inet.
