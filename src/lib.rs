@@ -21,8 +21,11 @@
 pub mod abi;
 pub mod backend;
 pub mod config;
+#[cfg(test)]
+mod counted;
 pub mod error;
 pub mod events;
+mod few;
 pub mod guard;
 pub mod host;
 pub mod ledger;

@@ -8,7 +8,8 @@
 //! charon has no way to ask for the level that is configured, so every line is formatted; levels
 //! are 1 for what an operator must see, 2 for a line per operation, 3 for messages in detail.
 
-use std::ffi::{CString, c_char};
+use std::ffi::{CStr, c_char};
+use std::fmt::{self, Write};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -48,13 +49,54 @@ fn level_of(metadata: &Metadata<'_>) -> i32 {
     }
 }
 
-/// The text as C wants it: a NUL inside would cut the line.
-fn c_text(text: String) -> CString {
-    CString::new(text).unwrap_or_else(|error| {
-        let mut bytes = error.into_vec();
-        bytes.retain(|&byte| byte != 0);
-        CString::new(bytes).unwrap_or_default()
-    })
+/// Most lines are shorter. charon's own buffer for one has this size.
+const USUAL: usize = 1024;
+
+/// A line as C wants it, with one NUL at its end: one inside would cut it. On the stack as long as it fits.
+struct Line {
+    near: [u8; USUAL],
+    used: usize,
+    /// All of it, if it is longer.
+    far: Vec<u8>,
+}
+
+impl Line {
+    fn new() -> Self {
+        Self {
+            near: [0; USUAL],
+            used: 0,
+            far: Vec::new(),
+        }
+    }
+
+    fn with_nul(&mut self) -> &CStr {
+        if self.far.is_empty() {
+            // It is zero behind what was used, see put().
+            return CStr::from_bytes_until_nul(&self.near).unwrap_or_default();
+        }
+        self.far.push(0);
+        CStr::from_bytes_until_nul(&self.far).unwrap_or_default()
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        let end = self.used + bytes.len();
+        if self.far.is_empty() && end < USUAL {
+            self.near[self.used..end].copy_from_slice(bytes);
+            self.used = end;
+            return;
+        }
+        if self.far.is_empty() {
+            self.far.extend_from_slice(&self.near[..self.used]);
+        }
+        self.far.extend_from_slice(bytes);
+    }
+}
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.split('\0').for_each(|part| self.put(part.as_bytes()));
+        Ok(())
+    }
 }
 
 impl Log for HostLog {
@@ -70,7 +112,10 @@ impl Log for HostLog {
         // SAFETY: The only value ever stored besides NULL is a LogFunction, and pointers to
         // functions are as wide as others on every platform with XFRM.
         let function = unsafe { std::mem::transmute::<*mut (), LogFunction>(address) };
-        let text = c_text(record.args().to_string());
+        let mut line = Line::new();
+        // What cannot be shown is shown as far as it went.
+        let _ = line.write_fmt(*record.args());
+        let text = line.with_nul();
         // SAFETY: The text is NUL terminated and outlives the call, which only reads it.
         unsafe { function(c::FS_LOG_KNL, level_of(record.metadata()), text.as_ptr()) };
     }
@@ -98,7 +143,25 @@ mod tests {
 
     #[test]
     fn a_nul_does_not_cut_the_line() {
-        assert_eq!(c_text("a\0b".into()).to_bytes(), b"ab");
-        assert_eq!(c_text(String::new()).to_bytes(), b"");
+        let text = |text: &str| {
+            let mut line = Line::new();
+            line.write_str(text).unwrap();
+            line.with_nul().to_str().unwrap().to_owned()
+        };
+        assert_eq!(text("a\0b"), "ab");
+        assert_eq!(text(""), "");
+    }
+
+    #[test]
+    fn a_line_may_be_of_any_length() {
+        for len in [USUAL - 2, USUAL - 1, USUAL, 3 * USUAL] {
+            let mut line = Line::new();
+            let (whole, part) = ("x".repeat(len), "x".repeat(7));
+            for _ in 0..len / 7 {
+                line.write_str(&part).unwrap();
+            }
+            line.write_str(&part[..len % 7]).unwrap();
+            assert_eq!(line.with_nul().to_str(), Ok(&*whole));
+        }
     }
 }

@@ -17,11 +17,11 @@ use super::units::{Member, SaName, UnitTurn};
 
 /// What was refused, and so which generation it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Newcomer {
+pub(super) enum Newcomer<'a> {
     /// The first SA of a generation.
     Inbound,
     /// The second one, of the CHILD_SA with this name.
-    Outbound(String),
+    Outbound(&'a str),
     /// A policy, with the SA it names unless it is a trap's.
     Policy(Option<SaName>),
 }
@@ -37,7 +37,7 @@ impl Core {
         question: &Question<'_>,
         from: Placement,
         why: &Refusal,
-        newcomer: &Newcomer,
+        newcomer: &Newcomer<'_>,
     ) -> Result<Placement> {
         let Some(next) = mode_of(from).next() else {
             return Err(no_lower_mode(why));
@@ -140,7 +140,7 @@ impl Core {
         &self,
         used: &Member,
         generation: &[Member],
-        newcomer: &Newcomer,
+        newcomer: &Newcomer<'_>,
         why: &Refusal,
     ) -> Error {
         // charon keeps a CHILD_SA whose outbound SA could not be installed after a rekey of the

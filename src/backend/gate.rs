@@ -177,6 +177,9 @@ impl Core {
 
     /// Before the first offloaded policy of a device.
     pub(super) fn gate_device(&self, ifindex: u32) -> std::result::Result<(), KernelError> {
+        if self.guard.settings().cover == Cover::No {
+            return Ok(());
+        }
         let name = self.device_name(ifindex);
         self.guard
             .use_device(ifindex, &name)

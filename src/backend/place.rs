@@ -28,7 +28,7 @@ impl Core {
         &self,
         turn: &UnitTurn<'_>,
         question: &Question<'_>,
-        newcomer: &Newcomer,
+        newcomer: &Newcomer<'_>,
     ) -> Result<Placement> {
         // The rest of a generation goes where its first SA went.
         let bound = turn.view(|unit| {
@@ -99,7 +99,7 @@ impl Core {
         turn: &UnitTurn<'_>,
         question: &Question<'_>,
         placement: Placement,
-        newcomer: &Newcomer,
+        newcomer: &Newcomer<'_>,
     ) -> Result<Placement> {
         turn.view(|unit| fits(unit, question, placement))
             .map_err(|refusal| refused(question, &refusal))?;

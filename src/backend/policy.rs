@@ -100,7 +100,7 @@ impl Core {
         };
         // Each round is a mode lower than the one before.
         loop {
-            match self.add_user(&key, user.clone()) {
+            match self.add_user(&key, user) {
                 Ok(()) => {
                     turn.change(|unit| unit.add_policy(&key, spec.offload));
                     return Ok(());
@@ -114,10 +114,12 @@ impl Core {
                         // It was to stay in the NIC for an older generation, which the NIC cannot
                         // have kept.
                         turn.change(|unit| unit.device_flushed(ifindex));
+                        user = *failure.user;
                         continue;
                     }
                     let why = explain(&failure.error);
                     placement = self.lower(&turn, &question, placement, &why, &newcomer)?;
+                    user = *failure.user;
                 }
                 Err(failure) => return Err(failure.into_error(self)),
             }
@@ -129,7 +131,7 @@ impl Core {
         &self,
         turn: &UnitTurn<'_>,
         question: &Question<'_>,
-        newcomer: &Newcomer,
+        newcomer: &Newcomer<'_>,
     ) -> Result<Placement> {
         // The SPD is the kernel's own then: neither device nor peer need to be known.
         if matches!(question.wanted, Offload::No | Offload::Crypto)
@@ -145,10 +147,9 @@ impl Core {
     /// is as it was.
     fn add_user(&self, key: &PolicyKey, user: User) -> std::result::Result<(), Failure> {
         let mut turn = self.spd.turn(key);
-        let name = for_name(&user.spec.name);
-        if !turn.entry.insert(user.clone()) {
+        if !turn.entry.insert(user) {
             log::debug!(
-                "not updating policy {} {}{name} [priority {}, refcount {}]",
+                "not updating policy {} {} [priority {}, refcount {}]",
                 key.selector,
                 key.dir,
                 turn.entry.users[0].priority,
@@ -156,9 +157,11 @@ impl Core {
             );
             return Ok(());
         }
+        let user = &turn.entry.users[0];
+        let (device, priority) = (user.device, user.priority);
         tell_of_reqid(&turn);
         log::debug!(
-            "{} policy {} {}{name} [priority {}, refcount {}]",
+            "{} policy {} {}{} [priority {priority}, refcount {}]",
             if turn.entry.installed.is_some() {
                 "updating"
             } else {
@@ -166,21 +169,25 @@ impl Core {
             },
             key.selector,
             key.dir,
-            user.priority,
+            for_name(&user.spec.name),
             turn.entry.users.len()
         );
         let result = self.install_or_soften(&mut turn);
         if let Err(error) = result {
             let offload = self.offload_of(&turn);
-            turn.entry.users.remove(0);
-            return Err(Failure { error, offload });
+            let user = Box::new(turn.entry.users.remove(0));
+            return Err(Failure {
+                error,
+                offload,
+                user,
+            });
         }
         self.update_route(&mut turn);
         let offloaded = self.offload_of(&turn).is_some();
         drop(turn);
         self.recovery.watch_over();
         if offloaded {
-            self.raise_shunts(key, &user);
+            self.raise_shunts(key, device, priority);
         }
         Ok(())
     }
@@ -513,6 +520,8 @@ fn tell_of_reqid(turn: &Turn<'_>) {
 struct Failure {
     error: KernelError,
     offload: Option<u32>,
+    /// Who wanted it.
+    user: Box<User>,
 }
 
 impl Failure {

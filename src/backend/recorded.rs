@@ -46,8 +46,7 @@ impl Recorded {
         };
         let (reqid, src) = (message.spec.reqid, message.id.src.ip);
         let entry = ledger::sa(&key, src, reqid, message.placement);
-        let known = ledger.rest_of(&entry.0).is_some();
-        ledger.add(&entry);
+        let known = ledger.add(&entry);
         let result = self.kernel.new_sa(message, update);
         if !known && result.is_err() {
             ledger.remove(&entry.0);
@@ -100,8 +99,7 @@ impl Recorded {
             return self.send_policy(message, update);
         };
         let entry = ledger::policy(message);
-        let known = ledger.rest_of(&entry.0).is_some();
-        ledger.add(&entry);
+        let known = ledger.add(&entry);
         let result = self.send_policy(message, update);
         if !known && result.is_err() {
             ledger.remove(&entry.0);

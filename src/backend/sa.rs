@@ -4,6 +4,8 @@
 //! Owns the steps from charon's wish to an SA in the kernel and the NIC, and the line that says why
 //! one failed. Called by the methods in `mod.rs`.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, KernelError, Result};
@@ -196,7 +198,7 @@ impl Core {
         let newcomer = if spec.inbound {
             Newcomer::Inbound
         } else {
-            Newcomer::Outbound(spec.name.clone())
+            Newcomer::Outbound(&spec.name)
         };
         let mut placement = self.place(&turn, &question, &newcomer)?;
         // Each round is a mode lower than the one before.
@@ -212,7 +214,7 @@ impl Core {
             let refusal = match self.install_sa(id, spec, &transforms, placement) {
                 Ok(limits) => match self.crypto_that_is_software(id, placement) {
                     None => {
-                        self.join(&turn, id, spec, placement, limits);
+                        self.join(&turn, (id, spec), &selectors, placement, limits);
                         self.recovery.installed(&id.key(), flaps);
                         if !spec.inbound {
                             self.follow_way(id, placement, question.mark);
@@ -231,7 +233,7 @@ impl Core {
                             id.spi,
                             for_name(&spec.name)
                         );
-                        self.join(&turn, id, spec, Placement::Software, limits);
+                        self.join(&turn, (id, spec), &selectors, Placement::Software, limits);
                         return Ok(());
                     }
                 },
@@ -275,8 +277,8 @@ impl Core {
     fn join(
         &self,
         turn: &UnitTurn<'_>,
-        id: &SaId,
-        spec: &SaSpec,
+        (id, spec): (&SaId, &SaSpec),
+        selectors: &Option<Arc<Selectors>>,
         placement: Placement,
         limits: Limits,
     ) {
@@ -299,7 +301,7 @@ impl Core {
         turn.change(|unit| {
             let (name, wanted) = (&spec.name, spec.offload);
             let member = Member::new(key, src, name, spec.inbound, wanted, placement);
-            unit.add_sa(member.with_selectors(Selectors::of(spec)));
+            unit.add_sa(member.with_selectors(selectors.clone()));
         });
     }
 
@@ -607,12 +609,21 @@ fn without_limits(limits: Lifetime, error: &KernelError) -> Option<Lifetime> {
     (fewer != limits).then_some(fewer)
 }
 
-/// ` for NAME`, or nothing.
-pub(super) fn for_name(name: &str) -> String {
-    if name.is_empty() {
-        String::new()
-    } else {
-        format!(" for {name}")
+/// ` for NAME`, or nothing, where it is shown.
+pub(super) fn for_name(name: &str) -> ForName<'_> {
+    ForName(name)
+}
+
+/// See [`for_name`].
+pub(super) struct ForName<'a>(&'a str);
+
+impl fmt::Display for ForName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        f.write_str(" for ")?;
+        f.write_str(self.0)
     }
 }
 

@@ -8,9 +8,9 @@
 //! sent by the first one's SA. charon itself gives one reqid to equal selectors only; with `reqid` in
 //! swanctl.conf it does as it is told.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::few::Few;
 use crate::model::{SaSpec, TrafficSelector};
 
 /// What the SAs of a CHILD_SA are for, in the order of charon's lists.
@@ -34,35 +34,37 @@ impl Selectors {
 
 /// Inbound SAs in packet mode that are there, by selectors and device.
 #[derive(Debug, Default)]
-pub(crate) struct Receivers(HashMap<Option<Arc<Selectors>>, BTreeMap<u32, usize>>);
+pub(crate) struct Receivers(Few<(Option<Arc<Selectors>>, u32), usize>);
 
 impl Receivers {
     /// One more.
     pub(crate) fn add(&mut self, selectors: &Option<Arc<Selectors>>, ifindex: u32) {
-        let devices = self.0.entry(selectors.clone()).or_default();
-        *devices.entry(ifindex).or_default() += 1;
+        let key = (selectors.clone(), ifindex);
+        match self.0.get_mut(&key) {
+            Some(count) => *count += 1,
+            None => {
+                self.0.insert(key, 1);
+            }
+        }
     }
 
     /// One less.
     pub(crate) fn remove(&mut self, selectors: &Option<Arc<Selectors>>, ifindex: u32) {
-        let Some(devices) = self.0.get_mut(selectors) else {
-            return;
-        };
-        if let Some(count) = devices.get_mut(&ifindex) {
-            *count = count.saturating_sub(1);
-        }
-        devices.retain(|_, count| *count > 0);
-        if devices.is_empty() {
-            self.0.remove(selectors);
+        let key = (selectors.clone(), ifindex);
+        match self.0.get_mut(&key) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                self.0.remove(&key);
+            }
         }
     }
 
     /// The kernel flushed a device.
     pub(crate) fn device_flushed(&mut self, ifindex: u32) {
-        for devices in self.0.values_mut() {
-            devices.remove(&ifindex);
+        let there = self.0.keys().filter(|(_, device)| *device == ifindex);
+        for key in there.cloned().collect::<Vec<_>>() {
+            self.0.remove(&key);
         }
-        self.0.retain(|_, devices| !devices.is_empty());
     }
 
     /// A device that receives for these selectors; for any if they are not known.
@@ -72,18 +74,16 @@ impl Receivers {
             // Those of an SA whose addresses were changed are not known.
             _ => true,
         };
-        let mut groups = self.0.iter().filter(|(of, _)| serving(of));
-        groups.find_map(|(_, devices)| devices.keys().next().copied())
+        let mut groups = self.0.keys().filter(|(of, _)| serving(of));
+        groups.next().map(|(_, device)| *device)
     }
 
     /// The devices that receive for other selectors than these.
     pub(crate) fn of_others(&self, selectors: &Selectors) -> Vec<u32> {
         let others = self
             .0
-            .iter()
+            .keys()
             .filter(|(of, _)| of.as_deref().is_some_and(|of| of != selectors));
-        others
-            .flat_map(|(_, devices)| devices.keys().copied())
-            .collect()
+        others.map(|(_, device)| *device).collect()
     }
 }

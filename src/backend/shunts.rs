@@ -69,8 +69,8 @@ impl Core {
     /// Among offloaded policies the kernel takes the one that was installed last, whatever their
     /// priorities (net/xfrm/xfrm_policy.c: xfrm_policy_insert_list). Shunts that are better than a
     /// policy that was just installed, and overlap it, are therefore installed once more.
-    pub(super) fn raise_shunts(&self, key: &PolicyKey, user: &User) {
-        if user.device.is_some() {
+    pub(super) fn raise_shunts(&self, key: &PolicyKey, device: Option<u32>, priority: u32) {
+        if device.is_some() {
             let mut shunts = self.shunts.lock().unwrap_or_else(PoisonError::into_inner);
             if !shunts.contains(key) {
                 shunts.push(key.clone());
@@ -89,7 +89,7 @@ impl Core {
                 continue;
             };
             let first = turn.entry.users.first();
-            if first.is_none_or(|first| first.device.is_none() || first.priority >= user.priority) {
+            if first.is_none_or(|first| first.device.is_none() || first.priority >= priority) {
                 continue;
             }
             if let Err(error) = self.install(&mut turn) {

@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use crate::few::Few;
 use crate::model::{Direction, Offload, Placement, SaKey, Spi};
 use crate::offload::Cause;
 use crate::status::server::Events;
@@ -111,12 +112,13 @@ pub(crate) struct Unit {
     pub(crate) cause: Option<Cause>,
     /// The device that refused packet mode, if one was asked.
     pub(crate) refused_by: Option<u32>,
-    sas: HashMap<SaName, Member>,
-    /// Inbound SAs whose outbound one is still to come, by name, the one that is thought of last. charon
-    /// adds them in this order; where both sides rekey at the same moment there are two for a while.
-    open: HashMap<String, Vec<SaName>>,
+    sas: Few<SaName, Member>,
+    /// Inbound SAs whose outbound one is still to come, with the names of their CHILD_SAs; of one name the one that is
+    /// meant is the last. charon adds them in this order; where both sides rekey at the same moment there are two for
+    /// a while.
+    open: Vec<(String, SaName)>,
     /// Policies in and out, with the number of their users in this unit.
-    policies: HashMap<PolicyKey, usize>,
+    policies: Few<PolicyKey, usize>,
     /// Objects of CHILD_SAs with `hw_offload = packet`.
     packet: usize,
     /// Objects of CHILD_SAs with `hw_offload = no` or `crypto`.
@@ -176,31 +178,29 @@ impl Unit {
 
     /// The inbound SA that a new outbound one of this CHILD_SA belongs to.
     pub(crate) fn awaits_outbound(&self, child: &str) -> Option<SaName> {
-        self.open.get(child)?.last().copied()
+        let mut open = self.open.iter().rev();
+        open.find(|(one, _)| one == child).map(|(_, name)| *name)
     }
 
     /// Whether more than one inbound SA of that name waits for its outbound one.
     pub(crate) fn several_await(&self, child: &str) -> bool {
-        self.open.get(child).is_some_and(|open| open.len() > 1)
+        self.open.iter().filter(|(one, _)| one == child).count() > 1
     }
 
     /// The next outbound SA of that name belongs to the inbound one with this SPI.
     pub(crate) fn expect_partner(&mut self, child: &str, inbound: Spi) {
-        if let Some(open) = self.open.get_mut(child)
-            && let Some(at) = open.iter().position(|(_, spi)| *spi == inbound)
-        {
-            let name = open.remove(at);
-            open.push(name);
+        let mut open = self.open.iter();
+        if let Some(at) = open.position(|(one, (_, spi))| one == child && *spi == inbound) {
+            let last = self.open.remove(at);
+            self.open.push(last);
         }
     }
 
     /// It waits no more.
     fn close(&mut self, child: &str, name: SaName) {
-        if let Some(open) = self.open.get_mut(child) {
-            open.retain(|one| *one != name);
-            if open.is_empty() {
-                self.open.remove(child);
-            }
+        self.open.retain(|open| open.1 != name || open.0 != child);
+        if self.open.is_empty() {
+            self.open = Vec::new();
         }
     }
 
@@ -220,7 +220,8 @@ impl Unit {
         let name = member.sa_name();
         self.remove_sa(name);
         if member.inbound {
-            self.open.entry(member.name.clone()).or_default().push(name);
+            self.open.reserve_exact(1);
+            self.open.push((member.name.clone(), name));
         } else if let Some(partner) = self.awaits_outbound(&member.name) {
             self.close(&member.name, partner);
             member.partner = Some(partner);
@@ -259,7 +260,12 @@ impl Unit {
 
     /// Adds a user of a policy.
     pub(crate) fn add_policy(&mut self, key: &PolicyKey, wanted: Offload) {
-        *self.policies.entry(key.clone()).or_default() += 1;
+        match self.policies.get_mut(key) {
+            Some(users) => *users += 1,
+            None => {
+                self.policies.insert(key.clone(), 1);
+            }
+        }
         self.count(wanted, true);
     }
 
@@ -521,7 +527,7 @@ impl Units {
     /// An outbound policy in the kernel names this SA from `now` on.
     pub(crate) fn point_at(&self, reqid: u32, sa: SaName, now: Duration) {
         if let Some(slot) = self.lock().get_mut(&reqid) {
-            for (name, member) in &mut slot.unit.sas {
+            for (name, member) in slot.unit.sas.iter_mut() {
                 if *name == sa {
                     member.pointed_at = true;
                 } else if member.pointed_at {

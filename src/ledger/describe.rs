@@ -5,10 +5,10 @@
 //! other: that is what tells our own from a stranger's. The key is what the kernel keys the object
 //! by, the rest is what else it is.
 
-use std::fmt::Write;
 use std::net::IpAddr;
 
-use crate::model::{Placement, SaKey};
+use super::words::Words;
+use crate::model::{Placement, Prefix, SaKey};
 use crate::xfrm::{Action, PolicyKey, PolicyMessage, PolicyState, SaState};
 
 /// Key and rest.
@@ -16,19 +16,24 @@ pub type Entry = (String, String);
 
 /// The key of an SA.
 pub fn sa_key(key: &SaKey) -> String {
-    format!(
-        "sa {} {:08x} {} mark {:x}/{:x} if_id {}",
-        key.proto, key.spi.0, key.dst, key.mark.value, key.mark.mask, key.if_id
-    )
+    let mut words = Words::new();
+    words.text("sa ").shown(&key.proto).text(" ").spi(key.spi.0);
+    words.text(" ").ip(key.dst);
+    words.text(" mark ").hex(key.mark.value);
+    words.text("/").hex(key.mark.mask);
+    words.text(" if_id ").number(key.if_id);
+    words.done()
 }
 
 /// An SA that we install.
 pub fn sa(key: &SaKey, src: IpAddr, reqid: u32, placement: Placement) -> Entry {
-    let device = placement.device().unwrap_or(0);
-    (
-        sa_key(key),
-        format!("reqid {reqid} src {src} {placement} {device}"),
-    )
+    let mut words = Words::new();
+    words.text("reqid ").number(reqid).text(" src ").ip(src);
+    words.text(" ").shown(&placement);
+    words
+        .text(" ")
+        .number(placement.device().unwrap_or_default());
+    (sa_key(key), words.done())
 }
 
 /// The reqid in the rest of an SA's entry.
@@ -48,18 +53,20 @@ pub fn sa_state(state: &SaState) -> Entry {
 
 /// A permanent neighbour entry.
 pub fn neighbour(ifindex: u32, ip: IpAddr, address: [u8; 6]) -> Entry {
-    let mut text = "lladdr".to_owned();
-    for (number, octet) in address.iter().enumerate() {
-        let separator = if number == 0 { ' ' } else { ':' };
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{separator}{octet:02x}");
+    let mut words = Words::new();
+    words.text("lladdr");
+    for (number, octet) in address.into_iter().enumerate() {
+        let separator = if number == 0 { " " } else { ":" };
+        words.text(separator).octet(octet);
     }
-    (neighbour_key(ifindex, ip), text)
+    (neighbour_key(ifindex, ip), words.done())
 }
 
 /// The key of a neighbour entry.
 pub fn neighbour_key(ifindex: u32, ip: IpAddr) -> String {
-    format!("neigh {ifindex} {ip}")
+    let mut words = Words::new();
+    words.text("neigh ").number(ifindex).text(" ").ip(ip);
+    words.done()
 }
 
 /// Device and address of the neighbour entry that a line is about.
@@ -71,28 +78,30 @@ pub fn neighbour_of(line: &str) -> Option<(u32, IpAddr)> {
 /// The key of a policy.
 pub fn policy_key(key: &PolicyKey) -> String {
     let selector = &key.selector;
-    let mut text = format!(
-        "policy {} {} {} proto {} ports {}/{:x} {}/{:x} dev {} mark {:x}/{:x} if_id {}",
-        key.dir,
-        selector.src,
-        selector.dst,
-        selector.proto,
-        selector.sport.port,
-        selector.sport.mask,
-        selector.dport.port,
-        selector.dport.mask,
-        selector.ifindex,
-        key.mark.value,
-        key.mark.mask,
-        key.if_id,
-    );
+    let mut words = Words::new();
+    let net = |words: &mut Words, net: Prefix| {
+        words.text(" ").ip(net.first());
+        words.text("/").number(net.len().into());
+    };
+    words.text("policy ").shown(&key.dir);
+    net(&mut words, selector.src);
+    net(&mut words, selector.dst);
+    words.text(" proto ").number(selector.proto.into());
+    words.text(" ports ").number(selector.sport.port.into());
+    words.text("/").hex(selector.sport.mask.into());
+    words.text(" ").number(selector.dport.port.into());
+    words.text("/").hex(selector.dport.mask.into());
+    words.text(" dev ").number(selector.ifindex);
+    words.text(" mark ").hex(key.mark.value);
+    words.text("/").hex(key.mark.mask);
+    words.text(" if_id ").number(key.if_id);
     if let Some(label) = &key.label {
-        text.push_str(" label ");
+        words.text(" label ");
         for byte in label {
-            let _ = write!(text, "{byte:02x}");
+            words.octet(*byte);
         }
     }
-    text
+    words.done()
 }
 
 fn rest(
@@ -102,14 +111,17 @@ fn rest(
     templates: usize,
     offload: Option<u32>,
 ) -> String {
-    let action = match action {
+    let mut words = Words::new();
+    words.text(match action {
         Action::Allow => "allow",
         Action::Block => "block",
-    };
-    format!(
-        "{action} priority {priority} reqid {reqid} templates {templates} offload {}",
-        offload.unwrap_or(0)
-    )
+    });
+    words.text(" priority ").number(priority);
+    words.text(" reqid ").number(reqid);
+    // A policy has a handful.
+    words.text(" templates ").number(templates as u32);
+    words.text(" offload ").number(offload.unwrap_or_default());
+    words.done()
 }
 
 /// A policy that we install.

@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod describe;
+mod words;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
@@ -30,6 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::xfrm::{FileLock, MappedRoom, is_gone, try_lock};
+use words::Words;
 
 pub use describe::{
     Entry, neighbour, neighbour_key, neighbour_of, policy, policy_key, policy_state, reqid_of, sa,
@@ -76,10 +78,8 @@ impl Owner {
 
     fn header(&self) -> String {
         let pid = std::process::id();
-        line(
-            '=',
-            &format!("fastswan 1 {} {} {pid}", self.boot, self.netns),
-        )
+        let text = format!("fastswan 1 {} {} {pid}", self.boot, self.netns);
+        line('=', &text, None)
     }
 }
 
@@ -133,7 +133,7 @@ impl State {
         let (mut text, mut lines) = (String::new(), 0);
         for (key, rests) in &self.live {
             for rest in rests {
-                text.push_str(&line('+', &join(key, rest)));
+                text.push_str(&line('+', key, Some(rest)));
                 lines += 1;
             }
         }
@@ -226,24 +226,36 @@ impl Ledger {
         Ok((ledger, left))
     }
 
-    /// An object is about to be installed, or changed.
-    pub fn add(&self, (key, rest): &Entry) {
-        self.append('+', &join(key, rest), |live| {
-            let rests = live.entry(key.as_str().into()).or_default();
+    /// An object is about to be installed, or changed. Tells whether something was written of it before.
+    pub fn add(&self, (key, rest): &Entry) -> bool {
+        let text = line('+', key, Some(rest));
+        let mut known = false;
+        self.append(&text, |live| {
+            let rests = match live.get_mut(key.as_str()) {
+                Some(rests) => {
+                    known = true;
+                    rests
+                }
+                None => live.entry(key.as_str().into()).or_default(),
+            };
             if rests.iter().any(|known| **known == **rest) {
                 return false;
             }
+            // There is one nearly always.
+            rests.reserve_exact(1);
             rests.push(rest.as_str().into());
             if rests.len() > VERSIONS {
                 rests.remove(0);
             }
             true
         });
+        known
     }
 
     /// An object is gone, or was not installed.
     pub fn remove(&self, key: &str) {
-        self.append('-', key, |live| live.remove(key).is_some());
+        let text = line('-', key, None);
+        self.append(&text, |live| live.remove(key).is_some());
     }
 
     /// What else an object is, as it was last written down.
@@ -281,11 +293,9 @@ impl Ledger {
 
     fn append(
         &self,
-        sign: char,
-        entry: &str,
+        text: &str,
         change: impl FnOnce(&mut HashMap<Box<str>, Vec<Box<str>>>) -> bool,
     ) {
-        let text = line(sign, entry);
         let (file, next, full, mut short, _room) = {
             let mut state = self.lock();
             if !change(&mut state.live) {
@@ -293,7 +303,7 @@ impl Ledger {
             }
             state.lines += 1;
             let full = state.next.is_none() && state.lines > 2 * state.live.len() + SLACK;
-            let file = (!state.write(&text)).then(|| Arc::clone(&state.file));
+            let file = (!state.write(text)).then(|| Arc::clone(&state.file));
             let next = state.next.clone();
             // A shorter line would still fit, and stand in front of what comes behind the room. It is
             // unmapped with the lock released.
@@ -439,10 +449,20 @@ fn checksum(text: &str) -> u32 {
     })
 }
 
-fn line(sign: char, entry: &str) -> String {
-    let text = format!("{sign} {entry}");
-    let sum = checksum(&text);
-    format!("{text} {sum:08x}\n")
+fn line(sign: char, key: &str, rest: Option<&str>) -> String {
+    let mut words = Words::new();
+    words.text(match sign {
+        '+' => "+ ",
+        '-' => "- ",
+        _ => "= ",
+    });
+    words.text(key);
+    if let Some(rest) = rest {
+        words.text(SEPARATOR).text(rest);
+    }
+    let sum = checksum(words.so_far());
+    words.text(" ").spi(sum).text("\n");
+    words.done()
 }
 
 /// Sign and entry of a whole line.

@@ -146,7 +146,8 @@ fn where_locks_are_denied_the_process_id_tells() {
     // Its own process id is that of a charon before it, in a container where ids begin anew.
     assert_eq!(open_denied().unwrap().1.len(), 1);
     let write_as = |pid: u32| {
-        let text = line('=', &format!("fastswan 1 b00t 1 {pid}")) + &line('+', "sa a | x");
+        let text =
+            line('=', &format!("fastswan 1 b00t 1 {pid}"), None) + &line('+', "sa a", Some("x"));
         std::fs::write(folder.file(), text).unwrap();
     };
     let mut child = std::process::Command::new("sleep")

@@ -126,6 +126,8 @@ impl Entry {
             .iter()
             .position(|other| user.precedes(other))
             .unwrap_or(self.users.len());
+        // There is one nearly always.
+        self.users.reserve_exact(1);
         self.users.insert(at, user);
         at == 0
     }
@@ -174,21 +176,26 @@ impl Spd {
 
     fn take(&self, key: &PolicyKey, create: bool) -> Option<Turn<'_>> {
         let mut slots = self.lock();
-        if create {
-            slots.entry(key.clone()).or_default();
-        }
-        slots.get_mut(key)?.waiting += 1;
+        let mut waits = false;
         loop {
             // A slot with somebody waiting is never removed.
-            let slot = slots.get_mut(key)?;
+            let slot = if create && !waits {
+                slots.entry(key.clone()).or_default()
+            } else {
+                slots.get_mut(key)?
+            };
             if !slot.busy {
                 slot.busy = true;
-                slot.waiting -= 1;
+                slot.waiting -= usize::from(waits);
                 return Some(Turn {
                     spd: self,
                     key: key.clone(),
                     entry: std::mem::take(&mut slot.entry),
                 });
+            }
+            if !waits {
+                waits = true;
+                slot.waiting += 1;
             }
             slots = self
                 .turn_over

@@ -4,6 +4,7 @@
 //! Owns flock(2), the null signal of kill(2) and gettid(2). Called by `ledger/`, which finds out whether another charon
 //! is alive, and by `guard/`, which finds out whether a change was its own. Must not wait.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -48,8 +49,18 @@ pub fn is_gone(pid: u32) -> bool {
 /// The kernel's id of the calling thread. Where nftables names who changed something it means this one
 /// (`NFTA_GEN_PROC_PID`, nf_tables_fill_gen_info()), not the process.
 pub fn thread_id() -> u32 {
+    thread_local! {
+        // A thread keeps its id: charon does not fork once it has plugins. No system call for each transaction.
+        static ID: Cell<u32> = const { Cell::new(0) };
+    }
+    let known = ID.get();
+    if known != 0 {
+        return known;
+    }
     // SAFETY: no arguments, and it cannot fail.
-    unsafe { libc::gettid() }.cast_unsigned()
+    let id = unsafe { libc::gettid() }.cast_unsigned();
+    ID.set(id);
+    id
 }
 
 #[cfg(test)]

@@ -14,8 +14,10 @@ use zeroize::Zeroize;
 use super::consts::{ADDRESS_LEN, NLA_ALIGN, NLA_HDRLEN, NLMSG_HDRLEN};
 use crate::error::KernelError;
 
-/// Longest request. The buffer never grows beyond it, as growing would leave a copy of a key behind.
+/// Longest request.
 pub const REQUEST_MAX: usize = 8192;
+/// Most requests are shorter, and an allocator has blocks of this size at hand.
+const REQUEST_USUAL: usize = 1000;
 
 /// Mask of the number of an attribute, without the nested and byte order bits.
 const NLA_TYPE_MASK: u16 = 0x3fff;
@@ -35,7 +37,7 @@ impl Request {
     pub fn new(name: &'static str, kind: u16, flags: u16) -> Self {
         let mut request = Self {
             name,
-            bytes: Vec::with_capacity(REQUEST_MAX),
+            bytes: Vec::with_capacity(REQUEST_USUAL),
             overflow: false,
         };
         request.reset(name, kind, flags);
@@ -106,13 +108,28 @@ impl Request {
         Ok(())
     }
 
+    /// Makes room for more bytes; false if that would be too many. A buffer that is given up for a larger one is wiped:
+    /// the allocator would leave a copy of a key behind.
+    fn make_room(&mut self, more: usize) -> bool {
+        let len = self.bytes.len() + more;
+        if self.overflow || len > REQUEST_MAX {
+            self.overflow = true;
+            return false;
+        }
+        if len > self.bytes.capacity() {
+            let mut larger = Vec::with_capacity(REQUEST_MAX);
+            larger.extend_from_slice(&self.bytes);
+            self.bytes.as_mut_slice().zeroize();
+            self.bytes = larger;
+        }
+        true
+    }
+
     /// Appends bytes.
     pub fn put(&mut self, bytes: &[u8]) {
-        if self.overflow || self.bytes.len() + bytes.len() > REQUEST_MAX {
-            self.overflow = true;
-            return;
+        if self.make_room(bytes.len()) {
+            self.bytes.extend_from_slice(bytes);
         }
-        self.bytes.extend_from_slice(bytes);
     }
 
     /// Appends one byte.
@@ -145,12 +162,10 @@ impl Request {
     pub fn put_message(&mut self, message: &impl Emitable) {
         let start = self.bytes.len();
         let len = message.buffer_len();
-        if self.overflow || start + len > REQUEST_MAX {
-            self.overflow = true;
-            return;
+        if self.make_room(len) {
+            self.bytes.resize(start + len, 0);
+            message.emit(&mut self.bytes[start..]);
         }
-        self.bytes.resize(start + len, 0);
-        message.emit(&mut self.bytes[start..]);
     }
 
     /// Overwrites bytes of the message; an offset counts from the header. Outside of what was
@@ -174,8 +189,7 @@ impl Request {
         let len = NLA_HDRLEN + parts.iter().map(|part| part.len()).sum::<usize>();
         let padded = len.next_multiple_of(NLA_ALIGN);
         self.align();
-        if self.overflow || self.bytes.len() + padded > REQUEST_MAX {
-            self.overflow = true;
+        if !self.make_room(padded) {
             return;
         }
         // REQUEST_MAX is far below what the field can hold.

@@ -431,10 +431,14 @@ impl Transport for FakeKernel {
     }
 
     fn ack(&self, protocol: Protocol, request: &Request) -> Result<(), KernelError> {
+        #[cfg(test)]
+        let _outside = crate::counted::Outside::begin();
         self.handle(protocol, request, false).map(|_| ())
     }
 
     fn batch(&self, protocol: Protocol, requests: &[Request]) -> Result<(), KernelError> {
+        #[cfg(test)]
+        let _outside = crate::counted::Outside::begin();
         match protocol {
             Protocol::Netfilter => self.transact(requests),
             _ => Err(KernelError::new("batch", libc::EOPNOTSUPP)),
@@ -442,6 +446,8 @@ impl Transport for FakeKernel {
     }
 
     fn get(&self, protocol: Protocol, request: &Request) -> Result<Reply, KernelError> {
+        #[cfg(test)]
+        let _outside = crate::counted::Outside::begin();
         let replies = self.handle(protocol, request, false)?;
         replies
             .into_iter()

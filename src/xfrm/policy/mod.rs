@@ -12,6 +12,7 @@ mod thresholds;
 pub(super) use decode::{deleted as deleted_policy, label as decode_label, template_reqid};
 pub use thresholds::{HashThresholds, Threshold};
 
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use netlink_packet_xfrm::nlas::{SecurityCtx, UserOffloadDev, UserTemplate, XfrmAttrs};
@@ -22,7 +23,7 @@ use super::consts::{
     SC_ALG_SELINUX, SC_DOI_LSM, SEC_CTX_LEN, XFRM_INF, XFRM_OFFLOAD_PACKET,
     XFRM_POLICY_CPU_ACQUIRE, XFRM_POLICY_ICMP, XFRMA_SEC_CTX,
 };
-use super::request::{Reply, Request};
+use super::request::{Reply, Request, address_bytes};
 use super::sa::{malformed, none_is_fine};
 use super::transport::Protocol;
 use super::{Kernel, lookup_attributes};
@@ -60,7 +61,7 @@ pub enum Action {
 }
 
 /// What the kernel keys a policy by.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyKey {
     /// Direction.
     pub dir: Direction,
@@ -72,6 +73,48 @@ pub struct PolicyKey {
     pub if_id: u32,
     /// Security label.
     pub label: Option<Vec<u8>>,
+}
+
+impl Hash for PolicyKey {
+    /// In one piece: each of two dozen fields by itself would cost the hasher more than all of them.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let selector = &self.selector;
+        let ports = [
+            selector.sport.port,
+            selector.sport.mask,
+            selector.dport.port,
+            selector.dport.mask,
+        ];
+        let numbers = [
+            selector.ifindex,
+            self.mark.value,
+            self.mark.mask,
+            self.if_id,
+        ];
+        let mut bytes = [0; 60];
+        let (src, rest) = bytes.split_at_mut(16);
+        let (dst, rest) = rest.split_at_mut(16);
+        let (small, rest) = rest.split_at_mut(4);
+        let (halves, words) = rest.split_at_mut(8);
+        src.copy_from_slice(&address_bytes(selector.src.first()));
+        dst.copy_from_slice(&address_bytes(selector.dst.first()));
+        small.copy_from_slice(&[
+            self.dir.xfrm(),
+            selector.proto,
+            selector.src.len(),
+            selector.dst.len(),
+        ]);
+        for (to, port) in halves.chunks_exact_mut(2).zip(ports) {
+            to.copy_from_slice(&port.to_ne_bytes());
+        }
+        for (to, number) in words.chunks_exact_mut(4).zip(numbers) {
+            to.copy_from_slice(&number.to_ne_bytes());
+        }
+        state.write(&bytes);
+        if let Some(label) = &self.label {
+            state.write(label);
+        }
+    }
 }
 
 /// A policy to add or to replace.
