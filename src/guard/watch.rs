@@ -162,7 +162,10 @@ impl Guard {
     fn look(&self) -> Result<Option<Seen<'_>>, KernelError> {
         let transport = self.transport.as_ref();
         for _ in 0..LOOKS {
-            let before = self.lock().transactions;
+            let (before, busy) = {
+                let state = self.lock();
+                (state.transactions, state.busy)
+            };
             let mut sets = Vec::new();
             for set in kernel::read_sets(transport)? {
                 let elements = kernel::read_elements(transport, &set)?;
@@ -170,7 +173,8 @@ impl Guard {
             }
             let rules = kernel::read_rules(transport)?;
             let state = self.lock();
-            if !state.busy && state.transactions == before {
+            // One that was under way when the reading began has ended in its midst.
+            if !busy && !state.busy && state.transactions == before {
                 return Ok(Some(Seen { sets, rules, state }));
             }
         }
