@@ -450,7 +450,8 @@ fn checksum(text: &str) -> u32 {
 }
 
 fn line(sign: char, key: &str, rest: Option<&str>) -> String {
-    let mut words = Words::new();
+    // Sign, separator, checksum and newline are 15 bytes.
+    let mut words = Words::for_len(key.len() + rest.map_or(0, str::len) + 16);
     words.text(match sign {
         '+' => "+ ",
         '-' => "- ",

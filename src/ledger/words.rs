@@ -16,7 +16,12 @@ pub(super) struct Words(String);
 
 impl Words {
     pub(super) fn new() -> Self {
-        Self(String::with_capacity(USUAL))
+        Self::for_len(USUAL)
+    }
+
+    /// With room for so many bytes.
+    pub(super) fn for_len(len: usize) -> Self {
+        Self(String::with_capacity(len))
     }
 
     pub(super) fn text(&mut self, text: &str) -> &mut Self {

@@ -270,6 +270,23 @@ fn attributes_that_lie_end_the_walk() {
 }
 
 #[test]
+fn a_request_that_is_longer_than_most_is_whole() {
+    let mut request = Request::new("A", 16, 0);
+    let mut expected = Vec::new();
+    for number in 0..70u8 {
+        request.put(&[number; 100]);
+        expected.extend([number; 100]);
+    }
+    assert_eq!(request.check(), Ok(()));
+    assert_eq!((request.kind(), request.payload()), (16, &expected[..]));
+    request.attribute(5, &[7; 900]);
+    assert_eq!(
+        Attributes::new(&request.payload()[expected.len()..]).next(),
+        Some((5, &[7; 900][..]))
+    );
+}
+
+#[test]
 fn a_request_is_wiped_and_bounded() {
     let mut request = Request::new("A", 16, 0);
     request.put(&[0xee; 100]);
