@@ -561,6 +561,43 @@ fn watch_needs_a_terminal() {
     let (code, out, err) = run(&["watch"]);
     assert_eq!((code, out.as_str()), (2, ""));
     assert!(err.contains("watch needs a terminal"), "{err}");
+    // One that knows characters only.
+    let from = machine("mixed");
+    let mut terminal = Terminal::open(80, 24);
+    let mut command = ctl(&["watch", "--from", &from]);
+    command.env("TERM", "dumb");
+    let child = terminal.start(command);
+    let text = terminal.until_end(child);
+    assert!(text.contains("that can be drawn on"), "{text}");
+    assert!(!text.contains('\x1b'), "{text:?}");
+}
+
+#[test]
+fn watch_has_the_colours_that_are_wanted() {
+    let from = machine("mixed");
+    for (arguments, no_color, expected) in [
+        (&["watch"][..], "", true),
+        (&["watch"], "1", false),
+        (&["--color", "never", "watch"], "", false),
+        (&["--color", "always", "watch"], "1", true),
+    ] {
+        let mut terminal = Terminal::open(80, 24);
+        let mut command = ctl(&[arguments, &["--from", &from]].concat());
+        command
+            .env("TERM", "xterm-256color")
+            .env("NO_COLOR", no_color);
+        let child = terminal.start(command);
+        let mut text = String::new();
+        terminal.until(&mut text, "in trouble");
+        // The graph, and whatever is in trouble, stand behind that.
+        terminal.until(&mut text, "site/net#1");
+        terminal.press("q");
+        text += &terminal.until_end(child);
+        let colored = text
+            .split("\x1b[")
+            .any(|rest| rest.starts_with("38;") || rest.starts_with("31m"));
+        assert_eq!(colored, expected, "{arguments:?} {no_color}: {text:?}");
+    }
 }
 
 /// The whole program on a terminal with 10,000 CHILD_SAs. What would flicker: the screen is cleared

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What the plugin's socket answers: each command, and that no answer has a key.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
 use super::super::told;
+use super::links::rekeyed;
 use super::*;
+use crate::host::Readable;
 use crate::status::server::{Answer, Source};
-use crate::status::vici::{Section, Writer};
+use crate::status::vici::{Kind, Packet, Section, Writer, packet_length};
+use crate::xfrm::consts::XFRM_MSG_NEWSA;
 
 fn source(gateway: &Gateway) -> Arc<dyn Source> {
     told::source(&gateway.backend.core, "6.0.1")
@@ -87,4 +93,102 @@ fn no_answer_has_a_key() {
     for command in ["keys", "key", "sas", "dump", "export", "list-sas", ""] {
         assert!(ask(source.as_ref(), command).is_none(), "{command}");
     }
+}
+
+/// What a client of the socket hears of units: change, mode and SAs that are lost.
+struct Listener {
+    server: Arc<crate::status::server::Server>,
+    client: UnixStream,
+}
+
+impl Listener {
+    fn new(gateway: &Gateway) -> Self {
+        let path = std::env::temp_dir().join(format!("fastswan-told-{}", std::process::id()));
+        let server = told::listen(&gateway.backend.core, "6.0.1", &path).unwrap();
+        let mut client = UnixStream::connect(&path).unwrap();
+        client.set_nonblocking(true).unwrap();
+        let register = Packet {
+            kind: Kind::Register,
+            name: told::UNIT_EVENT,
+            body: &[],
+        };
+        client.write_all(&register.encode()).unwrap();
+        let listener = Self { server, client };
+        // The confirmation is no event.
+        assert_eq!(listener.heard(), []);
+        listener
+    }
+
+    fn heard(&self) -> Vec<(String, String, String)> {
+        // Once for who is there, and once for what waits.
+        assert!(self.server.readable() && self.server.readable());
+        let mut bytes = Vec::new();
+        let mut room = [0; 65536];
+        while let Ok(count @ 1..) = (&self.client).read(&mut room) {
+            bytes.extend_from_slice(&room[..count]);
+        }
+        let mut rest = bytes.as_slice();
+        let mut heard = Vec::new();
+        while let Some(length) = packet_length(rest, usize::MAX).unwrap() {
+            let packet = Packet::decode(&rest[4..4 + length]).unwrap();
+            if packet.kind == Kind::Event {
+                let body = Section::decode(packet.body).unwrap();
+                let text = |name| body.text(name).unwrap_or("-").to_owned();
+                assert_eq!(body.number("reqid"), Some(1));
+                heard.push((text("change"), text("mode"), text("lost")));
+            }
+            rest = &rest[4 + length..];
+        }
+        heard
+    }
+}
+
+/// The event `unit` for each change that there is.
+#[test]
+fn a_unit_is_told_when_it_comes_changes_is_lost_is_repaired_and_ends() {
+    let gateway = Gateway::new();
+    let listener = Listener::new(&gateway);
+    let heard = |expected: &[(&str, &str, &str)]| {
+        let heard = listener.heard();
+        let heard: Vec<_> = heard
+            .iter()
+            .map(|(change, mode, lost)| (change.as_str(), mode.as_str(), lost.as_str()))
+            .collect();
+        assert_eq!(heard, expected);
+    };
+    let child = Child::new(PACKET_PEER, Offload::Auto);
+    gateway.add_child(&child).unwrap();
+    heard(&[("new", "packet", "0")]);
+    gateway.kernel.set_link_up(P0, false);
+    gateway.host.pump();
+    heard(&[("lost", "packet", "2")]);
+    gateway.kernel.set_link_up(P0, true);
+    gateway.host.pump();
+    gateway.advance(Duration::ZERO);
+    heard(&[]);
+    let second = rekeyed(&child);
+    gateway.add_child(&second).unwrap();
+    gateway.delete_child(&child);
+    let repaired = listener.heard();
+    let last = repaired.last().unwrap();
+    assert_eq!((last.0.as_str(), last.2.as_str()), ("repaired", "0"));
+    // The NIC takes no more: the next generation is in software.
+    gateway.kernel.set_rule(Some(Arc::new(|request| {
+        // struct nlattr of XFRMA_OFFLOAD_DEV: length 12, type 28.
+        let header = [12u16.to_ne_bytes(), 28u16.to_ne_bytes()].concat();
+        if request.kind == XFRM_MSG_NEWSA && request.payload.windows(4).any(|bytes| bytes == header)
+        {
+            return Err(KernelError::new("", libc::ENOSPC));
+        }
+        Ok(())
+    })));
+    let third = rekeyed(&second);
+    gateway.add_child(&third).unwrap();
+    gateway.kernel.set_rule(None);
+    heard(&[("mode", "software", "0")]);
+    gateway.delete_child(&second);
+    heard(&[]);
+    gateway.delete_child(&third);
+    heard(&[("ended", "-", "0")]);
+    gateway.assert_empty();
 }

@@ -145,10 +145,16 @@ fn run(cli: Cli, out: &mut Out<'_>) -> io::Result<u8> {
                     "watch needs a terminal; use status, or metrics",
                 ));
             }
+            if !out::can_draw() {
+                return Err(io::Error::other(
+                    "watch needs a terminal that can be drawn on (TERM); use status, or metrics",
+                ));
+            }
             // It has stdout for itself from here.
             out.flush()?;
             let mut before = Vec::new();
-            watch::run(Duration::from_secs(interval), move || {
+            let colored = cli.color.wanted();
+            watch::run(colored, Duration::from_secs(interval), move || {
                 let facts = facts(from.as_deref(), sockets.clone(), Need::Sas)
                     .map_err(|error| error.to_string())?;
                 let found = status::rows(&facts, now())?;

@@ -4,6 +4,7 @@
 //! Owns stdout and stderr, colours and their conditions. A reader that has gone away, as in
 //! `fastswanctl status | head`, ends the program without a word. Nobody else prints.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, Write};
 
@@ -22,18 +23,23 @@ pub(crate) enum Color {
 }
 
 impl Color {
-    fn wanted(self) -> bool {
-        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    pub(crate) fn wanted(self) -> bool {
         match self {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => {
-                io::stdout().is_terminal()
-                    && set("NO_COLOR").is_none()
-                    && set("TERM").is_some_and(|term| term != "dumb")
-            }
+            Color::Auto => io::stdout().is_terminal() && set("NO_COLOR").is_none() && can_draw(),
         }
     }
+}
+
+/// A variable of the environment that is there and not empty.
+fn set(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Whether the terminal knows more than characters.
+pub(crate) fn can_draw() -> bool {
+    set("TERM").is_some_and(|term| term != "dumb")
 }
 
 /// A colour with a meaning. The meaning is always in the text as well.

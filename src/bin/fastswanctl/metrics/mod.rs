@@ -239,11 +239,16 @@ fn sums(rows: &[Row], text: &mut Text) {
 /// One series per SA and direction: with the SPI they never fall.
 fn children(rows: &[Row], text: &mut Text) {
     type Value = fn(&Half) -> u64;
-    let families: [(&str, &str, Value); 2] = [
+    let families: [(&str, &str, Value); 3] = [
         ("child_sa_packets_total", "Packets of an SA.", |half| {
             half.packets
         }),
         ("child_sa_bytes_total", "Bytes of an SA.", |half| half.bytes),
+        (
+            "child_sa_errors_total",
+            "Packets of an SA that failed the integrity check or were replayed.",
+            |half| half.errors,
+        ),
     ];
     for (name, help, value) in families {
         text.family(name, "counter", help);

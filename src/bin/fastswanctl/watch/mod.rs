@@ -18,6 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use ratatui::crossterm::style::force_color_output;
 
 use crate::status::Row;
 use view::{After, View};
@@ -30,6 +31,7 @@ pub(crate) type Rows = Result<Vec<Row>, String>;
 
 /// Shows what `ask` answers, every `interval`, until the user has seen enough.
 pub(crate) fn run(
+    colored: bool,
     interval: Duration,
     mut ask: impl FnMut() -> Rows + Send + 'static,
 ) -> io::Result<()> {
@@ -40,6 +42,7 @@ pub(crate) fn run(
             thread::sleep(interval);
         }
     });
+    force_color_output(colored);
     let mut terminal = ratatui::try_init()?;
     let result = turn(&mut terminal, &answers);
     ratatui::restore();
