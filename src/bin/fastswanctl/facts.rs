@@ -128,6 +128,9 @@ pub(crate) struct Device {
     pub(crate) firmware: Option<String>,
     /// Board, as devlink names it (fw.psid, board.id).
     pub(crate) board: Option<String>,
+    /// What the board calls itself, in its VPD.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) product: Option<String>,
     /// It is a virtual function.
     pub(crate) is_vf: bool,
     /// Virtual functions it has.

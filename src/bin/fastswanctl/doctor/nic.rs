@@ -67,6 +67,7 @@ pub(super) fn examine(facts: &Facts, report: &mut Report) {
     report.good("nic-found", None, names.join(", "));
     for device in candidates {
         model(device, report);
+        crypto(device, report);
         feature(device, report);
         said(facts, device, report);
         state(device, report);
@@ -139,6 +140,39 @@ fn model(device: &Device, report: &mut Report) {
             format!("{about}; packet offload is known of {MLX5} only"),
             "try it with doctor --live.",
         ),
+    }
+}
+
+/// Boards of one model are sold with and without cryptography; what they call themselves says which.
+fn crypto(device: &Device, report: &mut Report) {
+    let Some(product) = &device.product else {
+        report.skip(
+            "nic-crypto",
+            name(device),
+            "the board does not say what it is called (VPD); nic-feature is what the driver found",
+        );
+        return;
+    };
+    let lower = product.to_lowercase();
+    if ["no crypto", "crypto disabled", "without crypto"]
+        .iter()
+        .any(|words| lower.contains(words))
+    {
+        report.add(
+            "nic-crypto",
+            name(device),
+            Verdict::Fail,
+            format!("a board without cryptography: {product}"),
+            "use one that is sold as crypto-enabled.",
+        );
+    } else if lower.contains("crypto") {
+        report.good("nic-crypto", name(device), product.clone());
+    } else {
+        report.skip(
+            "nic-crypto",
+            name(device),
+            format!("its name does not tell: {product}; nic-feature is what the driver found"),
+        );
     }
 }
 

@@ -120,6 +120,9 @@ fn what_must_fail_fails_and_what_works_does_not() {
     }
     assert_eq!(all("connectx-7", "nic-tc"), [Verdict::Fail]);
     assert_eq!(all("connectx-7", "nic-steering"), [Verdict::Fail]);
+    assert_eq!(all("connectx-6-dx", "nic-crypto"), [Verdict::Good; 2]);
+    assert_eq!(all("debian-6.12", "nic-crypto"), [Verdict::Fail]);
+    assert_eq!(all("connectx-7", "nic-crypto"), [Verdict::Skip]);
     assert_eq!(all("vf", "nic-vf"), [Verdict::Fail, Verdict::Good]);
     assert_eq!(all("bond", "nic-bond"), [Verdict::Fail, Verdict::Fail]);
     assert_eq!(all("no-nic", "kernel-release"), [Verdict::Fail]);
@@ -188,8 +191,9 @@ fn every_check_has_a_line() {
         "kernel-log",
         "kernel-module",
     ];
-    const NIC: [&str; 10] = [
+    const NIC: [&str; 11] = [
         "nic-model",
+        "nic-crypto",
         "nic-feature",
         "nic-log",
         "nic-up",

@@ -43,6 +43,8 @@ const MODULES: &[&str] = &[
 ];
 /// Nothing that is read here is longer.
 const LONGEST: u64 = 16 << 20;
+/// What a board calls itself is at the start of its vital product data.
+const VPD_MAX: u64 = 512;
 
 /// The files below a root.
 pub(super) struct Files {
@@ -204,6 +206,18 @@ impl Files {
         }
     }
 
+    /// Its name and part number from the vital product data (PCI 2.2, appendix I). Root only; it is
+    /// read through a register, so that no more is asked for than these two are in.
+    fn product(&self, name: &str) -> Option<String> {
+        let mut bytes = Vec::new();
+        fs::File::open(self.root.join(name))
+            .ok()?
+            .take(VPD_MAX)
+            .read_to_end(&mut bytes)
+            .ok()?;
+        product(&bytes)
+    }
+
     /// Fills in what sysfs knows about a device.
     pub(super) fn complete(&self, device: &mut Device) {
         // The name came from the kernel; one with a slash would be another file.
@@ -220,12 +234,46 @@ impl Files {
         };
         device.pci = id("vendor").zip(id("device"));
         device.address = self.link(&base);
+        if device.driver.as_deref() == Some("mlx5_core") {
+            device.product = self.product(&format!("{base}/vpd"));
+        }
         device.is_vf = self.root.join(&base).join("physfn").exists();
         device.vfs = self
             .line(&format!("{base}/sriov_numvfs"))
             .and_then(|count| count.parse().ok())
             .unwrap_or(0);
     }
+}
+
+/// The identifier string of vital product data, and the part number behind it.
+fn product(mut vpd: &[u8]) -> Option<String> {
+    /// Large resources: identifier string, and read-only data.
+    const IDENTIFIER: u8 = 0x82;
+    const READ_ONLY: u8 = 0x90;
+    let text = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        text.trim_matches(['\0', ' ']).to_owned()
+    };
+    let mut found = Vec::new();
+    while let [tag @ (IDENTIFIER | READ_ONLY), low, high, rest @ ..] = vpd {
+        let length = usize::from(u16::from_le_bytes([*low, *high])).min(rest.len());
+        let (data, behind) = rest.split_at(length);
+        vpd = behind;
+        if *tag == IDENTIFIER {
+            found.push(text(data));
+            continue;
+        }
+        let mut fields = data;
+        while let [one, two, length, rest @ ..] = fields {
+            let (value, behind) = rest.split_at(usize::from(*length).min(rest.len()));
+            if [*one, *two] == *b"PN" {
+                found.push(text(value));
+            }
+            fields = behind;
+        }
+    }
+    found.retain(|text| !text.is_empty());
+    (!found.is_empty()).then(|| found.join(", "))
 }
 
 /// The options of interest in a configuration file.
@@ -261,6 +309,27 @@ fn numbers(text: &str) -> BTreeMap<String, u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_board_is_named_by_its_vital_product_data() {
+        let name = b"ConnectX-6 Dx EN adapter card, Crypto and Secure Boot";
+        let mut vpd = vec![0x82, name.len() as u8, 0];
+        vpd.extend(name);
+        let fields = b"PN\x0fMCX623106AC-CDAEC\x02A5RV\x01\0";
+        vpd.extend([0x90, fields.len() as u8, 0]);
+        vpd.extend(fields);
+        vpd.push(0x78);
+        assert_eq!(
+            product(&vpd).as_deref(),
+            Some("ConnectX-6 Dx EN adapter card, Crypto and Secure Boot, MCX623106AC-CDA")
+        );
+        // Cut off anywhere it is less, and nothing worse.
+        for end in 0..vpd.len() {
+            let _ = product(&vpd[..end]);
+        }
+        assert_eq!(product(&[0x82, 255, 255]), None);
+        assert_eq!(product(&[0xff; 64]), None);
+    }
 
     #[test]
     fn configurations_are_read() {
