@@ -48,15 +48,19 @@ fn bypass_policy(family: i32, dir: Direction) -> [u8; userpolicy::LEN] {
     policy
 }
 
+/// Port ids that begin as ours does belong to us.
+pub const OWN_MASK: u32 = !0xff;
+
 /// Has the kernel drop what arrives on a netlink socket unless its first message has one of the
-/// types, and if it has the port id `not_from`. A classic BPF program, which sees `nlmsghdr` from its
-/// beginning.
-pub fn accept_kinds(fd: RawFd, kinds: &[u16], not_from: u32) -> io::Result<()> {
+/// types (none: any), and if its port id begins as `own` (see [`OWN_MASK`]). A classic BPF program,
+/// which sees `nlmsghdr` from its beginning.
+pub fn accept_kinds(fd: RawFd, kinds: &[u16], own: u32) -> io::Result<()> {
     const NLMSG_TYPE: u32 = 4;
     const NLMSG_PID: u32 = 12;
     let code = |parts: [u32; 3]| parts.iter().fold(0, |code, part| code | *part as u16);
     let load = code([libc::BPF_LD, libc::BPF_H, libc::BPF_ABS]);
     let load_word = code([libc::BPF_LD, libc::BPF_W, libc::BPF_ABS]);
+    let and = code([libc::BPF_ALU, libc::BPF_AND, libc::BPF_K]);
     let equal = code([libc::BPF_JMP, libc::BPF_JEQ, libc::BPF_K]);
     let give = code([libc::BPF_RET, libc::BPF_K, 0]);
     let instruction = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
@@ -65,13 +69,18 @@ pub fn accept_kinds(fd: RawFd, kinds: &[u16], not_from: u32) -> io::Result<()> {
         .filter(|count| *count < u8::MAX)
         .ok_or(io::ErrorKind::InvalidInput)?;
     // The loads are in network order, the fields in the host's.
-    let from = u32::from_be_bytes(not_from.to_ne_bytes());
+    let network = |value: u32| u32::from_be_bytes(value.to_ne_bytes());
     let mut program = vec![
         instruction(load_word, 0, 0, NLMSG_PID),
-        // To the first of the two ends.
-        instruction(equal, count + 1, 0, from),
-        instruction(load, 0, 0, NLMSG_TYPE),
+        instruction(and, 0, 0, network(OWN_MASK)),
     ];
+    // The two ends are behind the types.
+    if kinds.is_empty() {
+        program.push(instruction(equal, 0, 1, network(own & OWN_MASK)));
+    } else {
+        program.push(instruction(equal, count + 1, 0, network(own & OWN_MASK)));
+        program.push(instruction(load, 0, 0, NLMSG_TYPE));
+    }
     for (number, kind) in (0..count).zip(kinds) {
         let kind = u32::from(u16::from_be_bytes(kind.to_ne_bytes()));
         program.push(instruction(equal, count - number, 0, kind));
@@ -217,7 +226,7 @@ mod tests {
         let own = 0x4123_4567_u32;
         accept_kinds(receiver.as_raw_fd(), &[0x11, 0x1d, 0x1234], own).unwrap();
         for kind in [0x10u16, 0x11, 0x13, 0x1d, 0x1100, 0x1234, 0x3412] {
-            for from in [own, 0, own.swap_bytes(), own + 1] {
+            for from in [own, own ^ 0x55, 0, own.swap_bytes(), own + 0x100] {
                 let mut message = [0u8; 20];
                 message[4..6].copy_from_slice(&kind.to_ne_bytes());
                 message[12..16].copy_from_slice(&from.to_ne_bytes());
@@ -230,7 +239,8 @@ mod tests {
         let mut buffer = [0; 64];
         while let Ok(len) = receiver.recv(&mut buffer) {
             assert_eq!(len, 20, "nothing is cut off");
-            assert_ne!(buffer[12..16], own.to_ne_bytes());
+            let from = u32::from_ne_bytes([buffer[12], buffer[13], buffer[14], buffer[15]]);
+            assert_ne!(from & OWN_MASK, own & OWN_MASK);
             seen.push(u16::from_ne_bytes([buffer[4], buffer[5]]));
         }
         assert_eq!(seen, [[0x11; 3], [0x1d; 3], [0x1234; 3]].concat());
@@ -240,6 +250,15 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         }
         accept_kinds(receiver.as_raw_fd(), &[1; 254], own).unwrap();
+        accept_kinds(receiver.as_raw_fd(), &[], own).unwrap();
+        for from in [own, own + 0x100] {
+            let mut message = [0u8; 20];
+            message[12..16].copy_from_slice(&from.to_ne_bytes());
+            let _ = sender.send(&message);
+        }
+        assert_eq!(receiver.recv(&mut buffer).unwrap(), 20);
+        assert_eq!(buffer[12..16], (own + 0x100).to_ne_bytes());
+        assert!(receiver.recv(&mut buffer).is_err());
     }
 
     #[test]

@@ -505,10 +505,8 @@ impl Transport for NetlinkTransport {
         if size != 0 {
             sockopt::force_receive_buffer(fd, size).map_err(fail)?;
         }
-        if !subscription.kinds.is_empty() {
-            // Before the first group is joined: nothing else ever arrives.
-            sockopt::accept_kinds(fd, subscription.kinds, socket::mark()).map_err(fail)?;
-        }
+        // Before the first group is joined: nothing else ever arrives.
+        sockopt::accept_kinds(fd, subscription.kinds, socket::mark()).map_err(fail)?;
         for group in subscription.groups {
             socket.add_membership(*group).map_err(fail)?;
         }

@@ -13,6 +13,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use netlink_sys::{Socket, SocketAddr, protocols};
@@ -27,16 +28,32 @@ use super::NetlinkSettings;
 /// How long an answer may take. Programming a NIC takes milliseconds, but all requests of a network
 /// namespace queue up in the kernel.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+/// Port ids that are tried before the kernel chooses one: sockets of ours that are open have some.
+const TRIES: usize = 32;
 /// Large enough for any datagram: the kernel fills at most 32 KiB per datagram of a dump.
 const BUFFER_LEN: usize = 65536;
 
-/// What our requests have as `nlmsg_pid`. The kernel does not read it but repeats it in what it tells
-/// others of the change (net/xfrm/xfrm_user.c: `c.portid = nlh->nlmsg_pid`), so that our own deletions,
-/// of which nobody here needs to hear, can be told from those of others and wake nobody. A number that
-/// no other program has: not of a process, nor one of those that the kernel gives to sockets.
+/// What tells the kernel's reports of our own changes from those of others', so that ours, of which
+/// nobody here needs to hear, wake nobody. Requests have it as `nlmsg_pid`, which XFRM does not read
+/// but repeats (net/xfrm/xfrm_user.c: `c.portid = nlh->nlmsg_pid`); sockets to nftables, which names
+/// the port id of the socket, are bound to one that begins so. A number that no other program has: not
+/// of a process, nor one of those that the kernel gives to sockets.
 pub(super) fn mark() -> u32 {
     static MARK: OnceLock<u32> = OnceLock::new();
-    *MARK.get_or_init(|| 1 << 30 | RandomState::new().build_hasher().finish() as u32 >> 2)
+    *MARK.get_or_init(|| {
+        let random = RandomState::new().build_hasher().finish() as u32;
+        (1 << 30) | (random >> 2)
+    })
+}
+
+/// Binds a socket to a port id that begins as the mark; false if that is impossible.
+fn bind_marked(socket: &mut Socket) -> bool {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    (0..TRIES).any(|_| {
+        let last = NEXT.fetch_add(1, Ordering::Relaxed) & !sockopt::OWN_MASK;
+        let port = mark() & sockopt::OWN_MASK | last;
+        socket.bind(&SocketAddr::new(port, 0)).is_ok()
+    })
 }
 
 pub(super) fn errno_of(error: &io::Error) -> i32 {
@@ -96,15 +113,19 @@ impl Drop for Buffer {
 }
 
 pub(super) fn open(protocol: Protocol) -> io::Result<Socket> {
+    let mut socket = unbound(protocol)?;
+    socket.bind_auto()?;
+    Ok(socket)
+}
+
+fn unbound(protocol: Protocol) -> io::Result<Socket> {
     let number = match protocol {
         Protocol::Xfrm => protocols::NETLINK_XFRM,
         Protocol::Route => protocols::NETLINK_ROUTE,
         Protocol::Generic => protocols::NETLINK_GENERIC,
         Protocol::Netfilter => protocols::NETLINK_NETFILTER,
     };
-    let mut socket = Socket::new(number)?;
-    socket.bind_auto()?;
-    Ok(socket)
+    Socket::new(number)
 }
 
 /// A socket for requests, used by one caller at a time.
@@ -116,7 +137,11 @@ pub(super) struct Channel {
 
 impl Channel {
     pub(super) fn open(protocol: Protocol, settings: &NetlinkSettings) -> io::Result<Self> {
-        let socket = open(protocol)?;
+        let mut socket = unbound(protocol)?;
+        // Otherwise we hear of our own changes, and know them by the thread (`guard/watch.rs`).
+        if protocol != Protocol::Netfilter || !bind_marked(&mut socket) {
+            socket.bind_auto()?;
+        }
         socket.connect(&SocketAddr::new(0, 0))?;
         // Kernels that lack these only give shorter errors.
         let _ = socket.set_ext_ack(true);
@@ -244,6 +269,22 @@ pub(super) fn wait_for_packets() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sockets_to_nftables_are_known_by_their_port() {
+        let ports: Vec<u32> = (0..3)
+            .map(|_| {
+                let mut socket = Socket::new(protocols::NETLINK_ROUTE).unwrap();
+                assert!(bind_marked(&mut socket));
+                let mut address = SocketAddr::new(0, 0);
+                socket.get_address(&mut address).unwrap();
+                address.port_number()
+            })
+            .collect();
+        for port in &ports {
+            assert_eq!(port & sockopt::OWN_MASK, mark() & sockopt::OWN_MASK);
+        }
+    }
 
     #[test]
     fn a_buffer_forgets_what_it_held() {
