@@ -181,7 +181,9 @@ pub(crate) fn swanctl(root: &Path) -> Answer<Swanctl> {
     let Some(file) = found else {
         return Answer::Unknown("there is no swanctl.conf".to_owned());
     };
-    Answer::from_result(children(&file).map(|children| Swanctl {
+    // It may be recorded, and the file has secrets.
+    let found = children(&file).map_err(|error| error.place());
+    Answer::from_result(found.map(|children| Swanctl {
         file: file.display().to_string(),
         children,
     }))
@@ -336,8 +338,11 @@ mod tests {
         let found = found.known().unwrap();
         assert_eq!(found.file, file.display().to_string());
         assert_eq!(found.children[0].offload.as_deref(), Some("auto"));
-        fs::write(&file, "}").unwrap();
-        assert!(matches!(swanctl(&root), Answer::Unknown(why) if why.contains("swanctl.conf:1")));
+        fs::write(&file, "secrets { ike { secret = \"a\" } }\nhunter2 }").unwrap();
+        let Answer::Unknown(why) = swanctl(&root) else {
+            panic!("it is no configuration");
+        };
+        assert!(why.ends_with("swanctl.conf:2 is not understood"), "{why}");
         fs::remove_dir_all(root).unwrap();
     }
 

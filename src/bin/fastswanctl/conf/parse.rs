@@ -33,6 +33,16 @@ impl fmt::Display for Error {
     }
 }
 
+impl Error {
+    /// Where it is, without a word of the file: that may be one of a secret.
+    pub(super) fn place(&self) -> String {
+        match self.line {
+            0 => self.to_string(),
+            line => format!("{}:{line} is not understood", self.file.display()),
+        }
+    }
+}
+
 /// A section: what it holds, and sections by reference whose content it has as well.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Node {

@@ -36,16 +36,13 @@ pub(super) fn examine(
                 .collect(),
             "as loaded".to_owned(),
         ),
-        (Source::Loaded, Answer::Unknown(_)) => match written {
-            Some(Swanctl { file, children }) => {
+        (Source::Loaded, Answer::Unknown(_)) => match &facts.swanctl {
+            Answer::Known(Swanctl { file, children }) => {
                 all(children, format!("from {file}, without charon"))
             }
-            None => {
-                report.skip(
-                    "child",
-                    None,
-                    "no connections are known; check a file with --conf",
-                );
+            Answer::Unknown(why) => {
+                let text = format!("no connections are known ({why}); check a file with --conf");
+                report.skip("child", None, text);
                 return;
             }
         },
