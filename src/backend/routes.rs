@@ -34,7 +34,7 @@ impl Core {
         else {
             return;
         };
-        if turn.entry.route.as_ref() == Some(&route) {
+        if turn.entry.route.as_deref() == Some(&route) {
             return;
         }
         self.remove_route(turn);
@@ -45,7 +45,7 @@ impl Core {
             if route.pass { " pass" } else { "" }
         );
         match self.host.add_route(&route) {
-            RouteResult::Done => turn.entry.route = Some(route),
+            RouteResult::Done => turn.entry.route = Some(Box::new(route)),
             // Somebody else's, who will remove it.
             RouteResult::AlreadyDone => {}
             RouteResult::Failed => log::error!(

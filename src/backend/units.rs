@@ -448,7 +448,8 @@ fn news(reqid: u32, before: Option<Summary>, now: Option<Summary>) -> Writer {
 /// The table of units.
 #[derive(Debug, Default)]
 pub(crate) struct Units {
-    slots: Mutex<HashMap<u32, Slot>>,
+    /// Apart, since a table has room for up to twice as many as are in it.
+    slots: Mutex<HashMap<u32, Box<Slot>>>,
     turn_over: Condvar,
     /// Who wants to know of changes, once somebody does.
     events: OnceLock<Events>,
@@ -586,7 +587,7 @@ impl Units {
         self.lock().len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Slot>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Box<Slot>>> {
         // Nothing that runs under the lock can panic halfway through a change.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -73,7 +73,8 @@ pub struct Sad {
 
 #[derive(Debug, Default)]
 struct Table {
-    records: HashMap<SaKey, SaRecord>,
+    /// Apart, since a table has room for up to twice as many as are in it.
+    records: HashMap<SaKey, Box<SaRecord>>,
     /// Those in packet mode.
     packet: HashSet<SaKey>,
 }
@@ -96,13 +97,14 @@ impl Sad {
     /// Remembers an SA; one with the same key is replaced, as the kernel did.
     pub fn insert(&self, record: SaRecord) {
         let (mut table, key) = (self.lock(), record.id.key());
-        table.records.insert(key, record);
+        table.records.insert(key, Box::new(record));
         table.note_mode(&key);
     }
 
     /// A copy of the record.
     pub fn get(&self, key: &SaKey) -> Option<SaRecord> {
-        self.lock().records.get(key).cloned()
+        let table = self.lock();
+        table.records.get(key).map(|record| (**record).clone())
     }
 
     /// Forgets an SA.
@@ -110,13 +112,14 @@ impl Sad {
         let mut table = self.lock();
         let record = table.records.remove(key);
         table.note_mode(key);
-        record
+        record.map(|record| *record)
     }
 
     /// Forgets all.
     pub fn clear(&self) -> Vec<SaRecord> {
         let table = std::mem::take(&mut *self.lock());
-        table.records.into_values().collect()
+        let records = table.records.into_values();
+        records.map(|record| *record).collect()
     }
 
     /// Records that fulfil a condition, copied.
@@ -125,7 +128,7 @@ impl Sad {
         let records = table.records.values();
         records
             .filter(|record| condition(record))
-            .cloned()
+            .map(|record| (**record).clone())
             .collect()
     }
 

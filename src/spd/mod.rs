@@ -115,7 +115,7 @@ pub struct Entry {
     /// What the kernel has; `None` if nothing, or if it was flushed.
     pub installed: Option<Installed>,
     /// Route that was installed with it.
-    pub route: Option<HostRoute>,
+    pub route: Option<Box<HostRoute>>,
 }
 
 impl Entry {

@@ -179,3 +179,10 @@ fn another_key_goes_on_while_one_is_held() {
     assert!(spd.existing(&key("10.4.0")).is_none());
     assert_eq!(spd.keys().len(), 1, "only the held one is left");
 }
+
+#[test]
+fn a_place_in_the_table_is_small() {
+    // A table has room for up to twice as many as are in it, and a CHILD_SA has three.
+    let size = size_of::<(PolicyKey, Slot)>();
+    assert!(size <= 184, "{size} bytes");
+}
