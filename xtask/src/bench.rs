@@ -33,6 +33,8 @@ const ROUNDS: u32 = 5;
 /// Seconds of a phase; kernel-netlink's cells have four that can be long.
 const PHASE_LIMIT: u32 = 60;
 const QUICK_LIMIT: u32 = 15;
+/// Of a phase whose messages are kept: the floor needs all of them.
+const RECORD_LIMIT: u32 = 600;
 /// CHILD_SAs of the runs that count system calls or allocations: neither depends on the speed.
 const COUNTED: u32 = 100;
 /// More messages than this many CHILD_SAs send do not fit into the guest's memory.
@@ -335,7 +337,7 @@ fn script(cells: &[Cell], rounds: u32, limit: u32) -> String {
             ] {
                 if floor.plays(cell) {
                     let mode = format!("record:{}", record_of(cell, floor));
-                    let _ = writeln!(text, "{}", line(cell, who, &mode, cell.count, limit));
+                    let _ = writeln!(text, "{}", line(cell, who, &mode, cell.count, RECORD_LIMIT));
                 }
             }
         }

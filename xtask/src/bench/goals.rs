@@ -96,7 +96,7 @@ pub(super) fn judge(measured: &Measured) -> Vec<Verdict> {
         })?;
         measured.each(cell, Mode::Calls, who, "setup", "calls")
     };
-    // A call in a hundred belongs to what is done once.
+    // A call in a hundred may belong to what is done now and then.
     for (goal, found, most) in [
         ("guard = no, peer known", calls(false, Who::Unguarded), 12.0),
         ("peer known", calls(false, Who::Ours), 16.0),
