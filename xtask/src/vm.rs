@@ -73,6 +73,19 @@ impl Drop for Guarded {
     }
 }
 
+/// The daemon that serves a folder to a machine, with its socket.
+struct Files {
+    _daemon: Guarded,
+    socket: PathBuf,
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        // One that stays behind is removed before the next machine with this folder starts.
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
 /// Runs the script and gives each line it writes to `line` while it runs.
 pub(crate) fn run(cache: &Cache, job: &Job<'_>, mut line: impl FnMut(&str)) -> Result<Outcome> {
     const ATTEMPTS: u32 = 4;
@@ -256,7 +269,7 @@ fn socket(share: &Path) -> PathBuf {
 }
 
 /// Starts virtiofsd for `share` and waits until it listens.
-fn share(share: &Path) -> Result<Guarded> {
+fn share(share: &Path) -> Result<Files> {
     let program = host::first_existing(&["/usr/libexec/virtiofsd", "/usr/lib/qemu/virtiofsd"])
         .context("virtiofsd is not installed")?;
     let socket = socket(share);
@@ -290,7 +303,10 @@ fn share(share: &Path) -> Result<Guarded> {
         }
         sleep(Duration::from_millis(10));
     }
-    Ok(child)
+    Ok(Files {
+        _daemon: child,
+        socket,
+    })
 }
 
 /// How QEMU runs the guest's instructions.
