@@ -53,7 +53,7 @@ pub fn open(transport: &dyn Transport, pair: &Pair) -> Result<()> {
         return Err(Error::NotFound(format!("there is no gate for {pair}")));
     }
     let key = pair.gate();
-    kernel::remove_element(transport, &key.set, &key.key)?;
+    kernel::remove_element(transport, &key)?;
     Ok(())
 }
 
@@ -63,7 +63,7 @@ pub fn open_all(transport: &dyn Transport) -> Result<usize> {
     let gates = list(transport)?;
     for gate in &gates {
         let key = gate.pair.gate();
-        kernel::remove_element(transport, &key.set, &key.key)?;
+        kernel::remove_element(transport, &key)?;
     }
     Ok(gates.len())
 }

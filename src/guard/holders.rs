@@ -4,9 +4,11 @@
 //! Owns the way of a CHILD_SA through the gate: closed before its first SA or policy, released behind the last. Called by
 //! `backend/gate.rs`. Which elements that is comes from `selectors.rs`; the kernel is told by `settle.rs`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::model::{Hold, Key, Pair};
+use super::element::Key;
+use super::model::{Hold, Pair};
 use super::ruleset::Pass;
 use super::selectors::{deliveries, device, is_peers, pass_of, peers};
 use super::{Cover, Guard, State};
@@ -19,7 +21,7 @@ use crate::xfrm::PolicyKey;
 /// What an SA holds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Held {
-    name: String,
+    name: Arc<str>,
     inbound: bool,
     gates: Vec<Pair>,
     delivers: Vec<Pair>,
@@ -30,7 +32,7 @@ pub(super) struct Held {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PolicyHolder {
     key: PolicyKey,
-    name: String,
+    name: Arc<str>,
 }
 
 /// The gate such a policy closed. The settings of that time are part of it, so it is not told from the policy again.
@@ -74,7 +76,7 @@ impl Guard {
         };
         others.extend(deliveries(&delivers, spec.reqid));
         let held = Held {
-            name: spec.name.clone(),
+            name: Arc::from(&spec.name[..]),
             inbound: spec.inbound,
             gates: if claims { pairs } else { Vec::new() },
             delivers,
@@ -257,6 +259,7 @@ impl Guard {
     /// encrypt.
     pub fn use_device(&self, ifindex: u32, name: &str) -> Result<()> {
         let key = device(ifindex);
+        let holder: Arc<str> = Arc::from(name);
         {
             let mut state = self.lock();
             if self.settings().cover == Cover::No
@@ -279,10 +282,10 @@ impl Guard {
                 let now = Duration::ZERO;
                 state
                     .model
-                    .release(&device(index), name, Hold::For(now), now);
+                    .release(&device(index), &holder, Hold::For(now), now);
             }
             state.devices.insert(ifindex, name.to_owned());
-            state.model.hold(&key, None, name);
+            state.model.hold(&key, &holder);
             state.rules_dirty = true;
         }
         self.settle(std::slice::from_ref(&key)).inspect_err(|_| {
@@ -292,7 +295,7 @@ impl Guard {
             state.rules_dirty = true;
             state
                 .model
-                .release(&key, name, Hold::For(Duration::ZERO), now);
+                .release(&key, &holder, Hold::For(Duration::ZERO), now);
         })
     }
 }
@@ -311,8 +314,8 @@ impl PolicyHolder {
             return None;
         }
         let name = match spec.class {
-            PriorityClass::Routed => format!("{} (trap)", spec.name),
-            _ => spec.name.clone(),
+            PriorityClass::Routed => format!("{} (trap)", spec.name).into(),
+            _ => Arc::from(&spec.name[..]),
         };
         Some(Self {
             key: key.clone(),
@@ -322,11 +325,11 @@ impl PolicyHolder {
 }
 
 impl State {
-    fn hold_gate(&mut self, pair: Pair, name: &str) {
+    fn hold_gate(&mut self, pair: Pair, name: &Arc<str>) {
         if self.layout.categories.insert(pair.category()) {
             self.rules_dirty = true;
         }
-        self.model.hold(&pair.gate(), Some(pair), name);
+        self.model.hold(&pair.gate(), name);
     }
 
     fn hold(&mut self, held: &Held) {
@@ -340,7 +343,7 @@ impl State {
             }
         }
         for key in &held.others {
-            self.model.hold(key, None, &held.name);
+            self.model.hold(key, &held.name);
         }
     }
 

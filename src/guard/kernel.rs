@@ -4,8 +4,10 @@
 //! Owns the order of messages within a transaction and their distribution over several. Called by
 //! `mod.rs` with no lock held, and by fastswanctl. Must not decide what is guarded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use super::element::{Key, Place};
 use super::model::Plan;
 use super::nft::{self, Element, INET, NETDEV, ReadElement, ReadRule};
 use super::ruleset::{self, Layout, TABLE};
@@ -72,10 +74,10 @@ fn build(layout: &Layout, devices: &[String]) -> Group {
     for (set, keys) in ruleset::constants() {
         let elements: Vec<Element> = keys
             .into_iter()
-            .map(|key| Element {
-                key,
+            .map(|byte| Element {
+                key: [byte].into_iter().collect(),
                 timeout: None,
-                comment: String::new(),
+                comment: Arc::default(),
             })
             .collect();
         let elements: Vec<&Element> = elements.iter().collect();
@@ -117,11 +119,16 @@ fn build(layout: &Layout, devices: &[String]) -> Group {
 fn changes(plan: &Plan) -> Vec<Group> {
     let none = Vec::new();
     let mut groups = Vec::new();
-    let sets: std::collections::BTreeSet<&String> =
-        plan.destroy.keys().chain(plan.add.keys()).collect();
-    for set in sets {
-        let destroy = plan.destroy.get(set).unwrap_or(&none);
-        let add = plan.add.get(set).unwrap_or(&none);
+    let places: BTreeSet<Place> = plan
+        .destroy
+        .keys()
+        .chain(plan.add.keys())
+        .copied()
+        .collect();
+    for place in places {
+        let destroy = plan.destroy.get(&place).unwrap_or(&none);
+        let add = plan.add.get(&place).unwrap_or(&none);
+        let set = &place.name();
         let added: std::collections::HashSet<&[u8]> =
             add.iter().map(|element| &element.key[..]).collect();
         let replaced: std::collections::HashSet<&[u8]> = destroy
@@ -179,18 +186,14 @@ pub(super) fn remove(transport: &dyn Transport) -> Result<(), KernelError> {
 }
 
 /// Removes one element that need not be there.
-pub(super) fn remove_element(
-    transport: &dyn Transport,
-    set: &str,
-    key: &[u8],
-) -> Result<(), KernelError> {
+pub(super) fn remove_element(transport: &dyn Transport, key: &Key) -> Result<(), KernelError> {
     let element = Element {
-        key: key.to_vec(),
+        key: key.key.clone(),
         timeout: None,
-        comment: String::new(),
+        comment: Arc::default(),
     };
     let mut group = Vec::new();
-    nft::destroy_elements(INET, TABLE, set, &[&element], &mut group);
+    nft::destroy_elements(INET, TABLE, &key.set.name(), &[&element], &mut group);
     execute(transport, vec![group])
 }
 

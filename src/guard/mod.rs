@@ -11,6 +11,7 @@
 //! * `holders`: what a CHILD_SA or trap closes and releases
 //! * `selectors`: which elements that is
 //! * `shut`: keeping packets from a device that a policy is about to leave
+//! * `element`: sets and the keys of their elements
 //! * `model`: elements, their holders and closing times; no I/O
 //! * `settle`: sharing of transactions
 //! * `ruleset`: chains, sets and rules as data; no I/O
@@ -21,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+mod element;
 mod holders;
 mod kernel;
 mod model;
@@ -47,8 +49,9 @@ pub use settings::{Cover, OnStop, Settings};
 pub use shut::Shut;
 pub(crate) use watch::GuardWatch;
 
+use element::{Key, Place};
 use holders::{Claim, Held, PolicyHolder};
-use model::{Key, Model};
+use model::Model;
 use ruleset::{Category, Layout, Pass};
 use shut::Waits;
 
@@ -182,14 +185,15 @@ impl Guard {
         let mut strays = Vec::new();
         for set in &sets {
             let elements = kernel::read_elements(transport, set)?;
-            match ruleset::Category::of_gates(set) {
-                Some(category) => found.extend(
+            match Place::read(set) {
+                Some(Place::Gates(category)) => found.extend(
                     elements
                         .into_iter()
                         .filter_map(|element| Some((Pair::read(category, &element.key)?, element))),
                 ),
-                None if ruleset::constants().iter().any(|(name, _)| name == set) => {}
-                None => strays.push((set.clone(), elements)),
+                Some(place) => strays.push((place, elements)),
+                // A constant, or of another version: no rule of ours refers to it.
+                None => {}
             }
         }
         if sets.is_empty() {
@@ -205,8 +209,8 @@ impl Guard {
                 element.comment
             );
         }
-        for (set, elements) in strays {
-            state.model.remove_strays(&set, &elements);
+        for (place, elements) in strays {
+            state.model.remove_strays(place, &elements);
         }
         state.active = true;
         state.rules_dirty = true;
@@ -230,11 +234,8 @@ impl Guard {
     pub fn use_ike_port(&self, port: u16) {
         {
             let mut state = self.lock();
-            let key = Key {
-                set: ruleset::IKE_PORTS.to_owned(),
-                key: port.to_be_bytes().to_vec(),
-            };
-            state.model.hold(&key, None, "charon");
+            let key = Key::of(Place::IkePorts).put(&port.to_be_bytes());
+            state.model.hold(&key, &Arc::from("charon"));
         }
         self.finish();
     }

@@ -6,10 +6,13 @@
 //! lock. Must not do I/O and must not read a clock: the time is handed in.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::element::{Key, Place};
 use super::nft::{Element, ReadElement};
-use super::ruleset::{Category, Which, octets};
+use super::ruleset::{Category, Which};
+use crate::few::Few;
 use crate::model::{Mark, Prefix};
 
 /// The selectors of a CHILD_SA as the gate sees them: two networks, perhaps a protocol, perhaps a mark.
@@ -64,39 +67,27 @@ impl Pair {
         }
     }
 
-    fn key(&self) -> Vec<u8> {
-        let mut key = Vec::new();
-        if let Some(mark) = self.scope.mark() {
-            key.extend(mark.value.to_ne_bytes());
-        }
-        key.extend(self.networks());
-        key
-    }
-
-    fn networks(&self) -> Vec<u8> {
-        let mut key = octets(self.local.first());
-        key.extend(octets(self.remote.first()));
-        if self.proto != 0 {
-            key.extend([self.proto, 0, 0, 0]);
-        }
-        key
-    }
-
     /// Its element in the set of guarded selectors.
     pub(super) fn gate(&self) -> Key {
-        Key {
-            set: self.category().gates(),
-            key: self.key(),
+        let mut key = Key::of(Place::Gates(self.category()));
+        if let Some(mark) = self.scope.mark() {
+            key = key.put(&mark.value.to_ne_bytes());
         }
+        self.networks(key)
     }
 
     /// Its element in the set of what SAs may deliver.
     pub(super) fn delivery(&self, reqid: u32) -> Key {
-        let mut key = reqid.to_ne_bytes().to_vec();
-        key.extend(self.networks());
-        Key {
-            set: self.category().deliveries(),
-            key,
+        let key = Key::of(Place::Delivered(self.category().networks()));
+        self.networks(key.put(&reqid.to_ne_bytes()))
+    }
+
+    fn networks(&self, key: Key) -> Key {
+        let key = key.address(self.local.first()).address(self.remote.first());
+        match self.proto {
+            0 => key,
+            // Fields of an element have whole words.
+            proto => key.put(&[proto, 0, 0, 0]),
         }
     }
 
@@ -131,7 +122,7 @@ impl Pair {
             },
             scope,
         };
-        (pair.key() == key && pair.category() == category).then_some(pair)
+        (pair.gate().key[..] == *key && pair.category() == category).then_some(pair)
     }
 }
 
@@ -148,13 +139,6 @@ impl std::fmt::Display for Pair {
             Scope::Interface => f.write_str(" xfrmi"),
         }
     }
-}
-
-/// An element: its set and its bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Key {
-    pub(super) set: String,
-    pub(super) key: Vec<u8>,
 }
 
 /// Whether an element is in the kernel, and until when (on the monotonic clock).
@@ -174,16 +158,33 @@ pub enum Hold {
     Forever,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Entry {
-    holders: BTreeMap<String, usize>,
+    /// Many where many CHILD_SAs share a pair, as all do that have an XFRM interface.
+    holders: Few<Arc<str>, u32>,
     /// A name to be shown when nobody holds it any more.
-    last_holder: String,
-    pair: Option<Pair>,
+    last_holder: Arc<str>,
     target: Presence,
     installed: Presence,
     /// A transaction that changes it is under way: what comes of it is not known yet.
     in_flight: bool,
+}
+
+impl Entry {
+    fn new(name: &Arc<str>, target: Presence, installed: Presence) -> Self {
+        Self {
+            holders: Few::default(),
+            last_holder: Arc::clone(name),
+            target,
+            installed,
+            in_flight: false,
+        }
+    }
+
+    /// The name that administrators see.
+    fn shown(&self) -> &Arc<str> {
+        self.holders.keys().next().unwrap_or(&self.last_holder)
+    }
 }
 
 /// A gate, for those who list them.
@@ -202,8 +203,8 @@ pub struct GateState {
 /// Changes that make the kernel have what is wanted.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    pub(super) destroy: BTreeMap<String, Vec<Element>>,
-    pub(super) add: BTreeMap<String, Vec<Element>>,
+    pub(super) destroy: BTreeMap<Place, Vec<Element>>,
+    pub(super) add: BTreeMap<Place, Vec<Element>>,
     pub(super) outcome: Vec<(Key, Presence)>,
 }
 
@@ -216,22 +217,23 @@ pub(super) struct Model {
 
 impl Model {
     /// One more holder.
-    pub(super) fn hold(&mut self, key: &Key, pair: Option<Pair>, name: &str) {
-        let entry = self.entries.entry(key.clone()).or_insert_with(|| Entry {
-            holders: BTreeMap::new(),
-            last_holder: name.to_owned(),
-            pair,
-            target: Presence::Absent,
-            installed: Presence::Absent,
-            in_flight: false,
-        });
-        *entry.holders.entry(name.to_owned()).or_default() += 1;
+    pub(super) fn hold(&mut self, key: &Key, name: &Arc<str>) {
+        let entry = self
+            .entries
+            .entry(key.clone())
+            .or_insert_with(|| Entry::new(name, Presence::Absent, Presence::Absent));
+        match entry.holders.get_mut(name) {
+            Some(count) => *count += 1,
+            None => {
+                entry.holders.insert(Arc::clone(name), 1);
+            }
+        }
         entry.target = Presence::Permanent;
         self.touch(key);
     }
 
     /// One holder less. What is no gate goes at once.
-    pub(super) fn release(&mut self, key: &Key, name: &str, hold: Hold, now: Duration) {
+    pub(super) fn release(&mut self, key: &Key, name: &Arc<str>, hold: Hold, now: Duration) {
         let Some(entry) = self.entries.get_mut(key) else {
             return;
         };
@@ -245,9 +247,9 @@ impl Model {
         if !entry.holders.is_empty() {
             return;
         }
-        entry.last_holder = name.to_owned();
+        entry.last_holder = Arc::clone(name);
         entry.target = match hold {
-            _ if entry.pair.is_none() => Presence::Absent,
+            _ if !key.is_gate() => Presence::Absent,
             Hold::For(Duration::ZERO) => Presence::Absent,
             Hold::For(time) => Presence::Until(now.saturating_add(time)),
             Hold::Forever => Presence::Permanent,
@@ -278,13 +280,9 @@ impl Model {
             None => Presence::Permanent,
             Some(left) => Presence::Until(now.saturating_add(left)),
         };
-        self.entries.entry(pair.gate()).or_insert_with(|| Entry {
-            holders: BTreeMap::new(),
-            last_holder: element.comment.clone(),
-            pair: Some(pair),
-            target: presence,
-            installed: presence,
-            in_flight: false,
+        self.entries.entry(pair.gate()).or_insert_with(|| {
+            let name = Arc::from(&element.comment[..]);
+            Entry::new(&name, presence, presence)
         });
     }
 
@@ -317,20 +315,15 @@ impl Model {
             let element = Element {
                 key: key.key.clone(),
                 timeout,
-                comment: entry
-                    .holders
-                    .keys()
-                    .next()
-                    .unwrap_or(&entry.last_holder)
-                    .clone(),
+                comment: Arc::clone(entry.shown()),
             };
             // An element cannot be changed: it is replaced, within one transaction.
             if entry.installed != Presence::Absent {
-                let list = plan.destroy.entry(key.set.clone()).or_default();
+                let list = plan.destroy.entry(key.set).or_default();
                 list.push(element.clone());
             }
             if outcome != Presence::Absent {
-                plan.add.entry(key.set.clone()).or_default().push(element);
+                plan.add.entry(key.set).or_default().push(element);
             }
             plan.outcome.push((key, outcome));
         }
@@ -398,7 +391,7 @@ impl Model {
     /// and how many were opened by somebody else.
     pub(super) fn compare(
         &mut self,
-        set: &str,
+        set: Place,
         found: &[ReadElement],
         now: Duration,
     ) -> (usize, usize) {
@@ -445,28 +438,18 @@ impl Model {
     }
 
     /// Elements of a set that nobody here put there; they go with the next plan.
-    pub(super) fn remove_strays(&mut self, set: &str, found: &[ReadElement]) -> usize {
+    pub(super) fn remove_strays(&mut self, set: Place, found: &[ReadElement]) -> usize {
         let mut strays = 0;
         for element in found {
-            let key = Key {
-                set: set.to_owned(),
-                key: element.key.clone(),
+            let Some(key) = Key::read(set, &element.key) else {
+                continue;
             };
             if self.entries.contains_key(&key) {
                 continue;
             }
             strays += 1;
-            self.entries.insert(
-                key.clone(),
-                Entry {
-                    holders: BTreeMap::new(),
-                    last_holder: String::new(),
-                    pair: None,
-                    target: Presence::Absent,
-                    installed: Presence::Permanent,
-                    in_flight: false,
-                },
-            );
+            let entry = Entry::new(&Arc::default(), Presence::Absent, Presence::Permanent);
+            self.entries.insert(key.clone(), entry);
             self.touch(&key);
         }
         strays
@@ -479,11 +462,11 @@ impl Model {
             let Some(entry) = self.entries.get_mut(&key) else {
                 continue;
             };
-            if entry.pair.is_none() || entry.target == Presence::Absent {
+            if !key.is_gate() || entry.target == Presence::Absent {
                 continue;
             }
             let held = !entry.holders.is_empty();
-            entry.holders.clear();
+            entry.holders = Few::default();
             entry.target = match hold {
                 Hold::Forever => Presence::Permanent,
                 Hold::For(_) if !held => entry.target,
@@ -509,13 +492,16 @@ impl Model {
     pub(super) fn gates(&self, now: Duration) -> Vec<GateState> {
         let mut gates: Vec<GateState> = self
             .entries
-            .values()
-            .filter(|entry| entry.target != Presence::Absent)
-            .filter_map(|entry| {
+            .iter()
+            .filter(|(_, entry)| entry.target != Presence::Absent)
+            .filter_map(|(key, entry)| {
+                let mut holders: Vec<String> =
+                    entry.holders.keys().map(|name| name.to_string()).collect();
+                holders.sort_unstable();
                 Some(GateState {
-                    pair: entry.pair?,
-                    holders: entry.holders.keys().cloned().collect(),
-                    last_holder: entry.last_holder.clone(),
+                    pair: key.pair()?,
+                    holders,
+                    last_holder: entry.last_holder.to_string(),
                     left: match entry.target {
                         Presence::Until(end) => Some(end.saturating_sub(now)),
                         _ => None,
@@ -530,8 +516,8 @@ impl Model {
     /// Sets that have elements which are, or were, gates.
     pub(super) fn has_gates(&self) -> bool {
         self.entries
-            .values()
-            .any(|entry| entry.pair.is_some() && entry.target != Presence::Absent)
+            .iter()
+            .any(|(key, entry)| key.is_gate() && entry.target != Presence::Absent)
     }
 }
 
@@ -555,12 +541,16 @@ mod tests {
         }
     }
 
+    fn name(text: &str) -> Arc<str> {
+        Arc::from(text)
+    }
+
     fn net() -> Pair {
         pair("10.1.0.0/16", "10.2.0.0/16")
     }
 
     fn counts(plan: &Plan) -> (usize, usize) {
-        let sum = |map: &BTreeMap<String, Vec<Element>>| map.values().map(Vec::len).sum();
+        let sum = |map: &BTreeMap<Place, Vec<Element>>| map.values().map(Vec::len).sum();
         (sum(&plan.destroy), sum(&plan.add))
     }
 
@@ -574,17 +564,17 @@ mod tests {
     fn the_last_holder_decides_and_the_gate_stays_closed_for_its_time() {
         let mut model = Model::default();
         let key = net().gate();
-        model.hold(&key, Some(net()), "a");
+        model.hold(&key, &name("a"));
         assert!(!model.settled([&key].into_iter()));
         assert_eq!(run(&mut model, NOW), (0, 1));
-        model.hold(&key, Some(net()), "b");
+        model.hold(&key, &name("b"));
         assert!(!model.is_dirty(), "a second holder costs nothing");
-        model.release(&key, "a", Hold::For(TEN), NOW);
+        model.release(&key, &name("a"), Hold::For(TEN), NOW);
         assert!(!model.is_dirty(), "b holds it still");
-        model.release(&key, "b", Hold::For(TEN), NOW);
+        model.release(&key, &name("b"), Hold::For(TEN), NOW);
         let plan = model.plan(NOW);
         assert_eq!(counts(&plan), (1, 1), "replaced by one with a timeout");
-        assert_eq!(plan.add["gate4_16_16"][0].timeout, Some(TEN));
+        assert_eq!(plan.add[&net().gate().set][0].timeout, Some(TEN));
         model.applied(&plan.outcome);
         assert_eq!(model.gates(NOW)[0].left, Some(TEN));
         model.expire(NOW + TEN - Duration::from_millis(1));
@@ -597,14 +587,14 @@ mod tests {
     fn a_gate_in_its_closing_time_is_closed_again_by_a_new_holder() {
         let mut model = Model::default();
         let key = net().gate();
-        model.hold(&key, Some(net()), "a");
+        model.hold(&key, &name("a"));
         run(&mut model, NOW);
-        model.release(&key, "a", Hold::For(TEN), NOW);
+        model.release(&key, &name("a"), Hold::For(TEN), NOW);
         run(&mut model, NOW);
-        model.hold(&key, Some(net()), "a");
+        model.hold(&key, &name("a"));
         let plan = model.plan(NOW + TEN + TEN);
         assert_eq!(counts(&plan), (1, 1), "the kernel may have removed it");
-        assert_eq!(plan.add["gate4_16_16"][0].timeout, None);
+        assert_eq!(plan.add[&net().gate().set][0].timeout, None);
         model.applied(&plan.outcome);
         model.expire(NOW + TEN + TEN);
         assert_eq!(model.gates(NOW)[0].holders, ["a"]);
@@ -615,9 +605,9 @@ mod tests {
         for (hold, then) in [(Hold::For(Duration::ZERO), (1, 0)), (Hold::Forever, (0, 0))] {
             let mut model = Model::default();
             let key = net().gate();
-            model.hold(&key, Some(net()), "a");
+            model.hold(&key, &name("a"));
             run(&mut model, NOW);
-            model.release(&key, "a", hold, NOW);
+            model.release(&key, &name("a"), hold, NOW);
             assert_eq!(run(&mut model, NOW), then);
             assert_eq!(model.gates(NOW).len(), usize::from(hold == Hold::Forever));
         }
@@ -627,9 +617,9 @@ mod tests {
     fn what_is_no_gate_goes_at_once() {
         let mut model = Model::default();
         let key = net().delivery(7);
-        model.hold(&key, None, "a");
+        model.hold(&key, &name("a"));
         run(&mut model, NOW);
-        model.release(&key, "a", Hold::Forever, NOW);
+        model.release(&key, &name("a"), Hold::Forever, NOW);
         assert_eq!(run(&mut model, NOW), (1, 0));
         assert!(model.entries.is_empty());
     }
@@ -638,7 +628,7 @@ mod tests {
     fn a_failure_leaves_it_to_be_done_again() {
         let mut model = Model::default();
         let key = net().gate();
-        model.hold(&key, Some(net()), "a");
+        model.hold(&key, &name("a"));
         let plan = model.plan(NOW);
         assert!(!model.is_dirty());
         model.failed(&plan.outcome);
@@ -652,9 +642,9 @@ mod tests {
     fn a_change_while_a_plan_is_executed_is_not_lost() {
         let mut model = Model::default();
         let key = net().gate();
-        model.hold(&key, Some(net()), "a");
+        model.hold(&key, &name("a"));
         let plan = model.plan(NOW);
-        model.release(&key, "a", Hold::For(Duration::ZERO), NOW);
+        model.release(&key, &name("a"), Hold::For(Duration::ZERO), NOW);
         model.applied(&plan.outcome);
         assert_eq!(run(&mut model, NOW), (1, 0));
     }
@@ -664,18 +654,18 @@ mod tests {
         let mut model = Model::default();
         let (held, kept) = (net(), pair("10.1.0.0/16", "10.3.0.0/16"));
         for pair in [held, kept] {
-            model.hold(&pair.gate(), Some(pair), "a");
+            model.hold(&pair.gate(), &name("a"));
         }
-        model.release(&kept.gate(), "a", Hold::Forever, NOW);
+        model.release(&kept.gate(), &name("a"), Hold::Forever, NOW);
         run(&mut model, NOW);
-        assert_eq!(model.compare("gate4_16_16", &[], NOW), (1, 1));
+        assert_eq!(model.compare(net().gate().set, &[], NOW), (1, 1));
         assert_eq!(run(&mut model, NOW), (0, 1));
         let timed = ReadElement {
-            key: held.gate().key,
+            key: held.gate().key.to_vec(),
             left: Some(TEN),
             comment: String::new(),
         };
-        assert_eq!(model.compare("gate4_16_16", &[timed], NOW), (1, 0));
+        assert_eq!(model.compare(net().gate().set, &[timed], NOW), (1, 0));
         assert_eq!(run(&mut model, NOW), (1, 1));
         assert_eq!(model.gates(NOW).len(), 1);
     }
@@ -688,7 +678,7 @@ mod tests {
             left: None,
             comment: String::new(),
         }];
-        assert_eq!(model.remove_strays("reqids", &found), 1);
+        assert_eq!(model.remove_strays(Place::Reqids, &found), 1);
         assert_eq!(run(&mut model, NOW), (1, 0));
     }
 
@@ -696,7 +686,7 @@ mod tests {
     fn an_adopted_gate_stays_and_can_be_claimed_or_opened() {
         let mut model = Model::default();
         let found = ReadElement {
-            key: net().gate().key,
+            key: net().gate().key.to_vec(),
             left: None,
             comment: "net".to_owned(),
         };
@@ -706,10 +696,10 @@ mod tests {
         assert!(!model.is_dirty());
         model.expire(NOW * 2);
         assert_eq!(model.gates(NOW)[0].last_holder, "net");
-        model.hold(&net().gate(), Some(net()), "net");
+        model.hold(&net().gate(), &name("net"));
         assert!(!model.is_dirty(), "it is closed already");
         assert_eq!(model.open(&net()), Some(false));
-        model.release(&net().gate(), "net", Hold::Forever, NOW);
+        model.release(&net().gate(), &name("net"), Hold::Forever, NOW);
         assert_eq!(model.open(&net()), Some(true));
         assert_eq!(run(&mut model, NOW), (1, 0));
         assert_eq!(model.open(&net()), None);
@@ -718,7 +708,7 @@ mod tests {
     #[test]
     fn at_a_stop_held_gates_get_their_time_or_stay() {
         let mut model = Model::default();
-        model.hold(&net().gate(), Some(net()), "a");
+        model.hold(&net().gate(), &name("a"));
         run(&mut model, NOW);
         model.end_all(Hold::For(TEN), NOW);
         assert_eq!(run(&mut model, NOW), (1, 1));
@@ -745,7 +735,9 @@ mod tests {
         });
         for pair in [net(), six, marked, entering, inner] {
             let category = pair.category();
-            assert_eq!(Category::of_gates(&category.gates()), Some(category));
+            for place in [pair.gate().set, pair.delivery(7).set] {
+                assert_eq!(Place::read(&place.name()), Some(place));
+            }
             assert_eq!(Pair::read(category, &pair.gate().key), Some(pair));
         }
         for name in [
@@ -761,9 +753,11 @@ mod tests {
             "gate4_16_16_markout00ff",
             "gate4_16_16_markout+f",
             "gate4_16_16_xfrmi_proto",
-            "sa4_1_1",
+            "sa4_1_1_xfrmi",
+            "sa4_1",
+            "",
         ] {
-            assert_eq!(Category::of_gates(name), None, "{name}");
+            assert_eq!(Place::read(name), None, "{name}");
         }
         assert_eq!(Pair::read(net().category(), &[1, 2, 3]), None);
         assert_eq!(

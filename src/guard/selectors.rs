@@ -6,8 +6,9 @@
 use std::net::IpAddr;
 
 use super::Guard;
-use super::model::{Key, Pair, Scope};
-use super::ruleset::{self, Pass};
+use super::element::{Key, Place};
+use super::model::{Pair, Scope};
+use super::ruleset::Pass;
 use crate::model::{Direction, Mark, PolicyId, PolicySpec, Selector, TrafficSelector};
 use crate::xfrm::PolicyKey;
 
@@ -121,20 +122,15 @@ pub(super) fn peers(local: IpAddr, remote: IpAddr) -> Option<Key> {
         return None;
     }
     let set = if local.is_ipv4() {
-        ruleset::PEERS4
+        Place::Peers4
     } else {
-        ruleset::PEERS6
+        Place::Peers6
     };
-    let mut key = ruleset::octets(local);
-    key.extend(ruleset::octets(remote));
-    Some(Key {
-        set: set.to_owned(),
-        key,
-    })
+    Some(Key::of(set).address(local).address(remote))
 }
 
 pub(super) fn is_peers(key: &Key) -> bool {
-    key.set == ruleset::PEERS4 || key.set == ruleset::PEERS6
+    matches!(key.set, Place::Peers4 | Place::Peers6)
 }
 
 /// What an inbound SA with this reqid may deliver, and that it may deliver nothing else.
@@ -142,18 +138,12 @@ pub(super) fn deliveries(pairs: &[Pair], reqid: u32) -> Vec<Key> {
     if pairs.is_empty() {
         return Vec::new();
     }
-    let judged = Key {
-        set: ruleset::REQIDS.to_owned(),
-        key: reqid.to_ne_bytes().to_vec(),
-    };
+    let judged = Key::of(Place::Reqids).put(&reqid.to_ne_bytes());
     let mut keys = vec![judged];
     keys.extend(pairs.iter().map(|pair| pair.delivery(reqid)));
     keys
 }
 
 pub(super) fn device(ifindex: u32) -> Key {
-    Key {
-        set: ruleset::NICS.to_owned(),
-        key: ifindex.to_ne_bytes().to_vec(),
-    }
+    Key::of(Place::Nics).put(&ifindex.to_ne_bytes())
 }

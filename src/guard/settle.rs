@@ -7,7 +7,7 @@
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::model::Key;
+use super::element::Key;
 use super::{Guard, State, kernel};
 use crate::error::{Error, KernelError, Result};
 
@@ -36,8 +36,8 @@ impl Guard {
         let mut executed = 0;
         loop {
             if !state.active {
-                if !state.model.has_gates() {
-                    // Nothing is guarded: there is no table, and nothing to exempt.
+                // The first gate brings the table; without one there is nothing to exempt.
+                if !keys.iter().any(Key::is_gate) {
                     return Ok(());
                 }
                 state.active = true;

@@ -5,10 +5,12 @@
 //! their transform meanwhile, and how long removals may wait for those that did. Called by `backend/policy.rs` under the
 //! turn of the policy's key. Must not know which selectors are guarded.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::model::{Hold, Key};
-use super::{Cover, Guard, ruleset};
+use super::element::{Key, Place};
+use super::model::Hold;
+use super::{Cover, Guard};
 
 /// How long the removal of policies may wait for packets on their way. A wait takes some milliseconds: one by one, ten
 /// thousand CHILD_SAs would keep a daemon from ending in time. Behind the credit a quarter of the time is spent so.
@@ -49,6 +51,7 @@ impl Default for Waits {
 pub struct Shut<'a> {
     guard: &'a Guard,
     keys: Vec<Key>,
+    holder: Arc<str>,
 }
 
 /// Who holds the elements.
@@ -64,17 +67,22 @@ impl Guard {
         if keys.is_empty() || self.settings().cover == Cover::No {
             return None;
         }
+        let holder: Arc<str> = Arc::from(HOLDER);
         {
             let mut state = self.lock();
             if !state.active {
                 return None;
             }
             for key in &keys {
-                state.model.hold(key, None, HOLDER);
+                state.model.hold(key, &holder);
             }
         }
         let settled = self.settle(&keys);
-        let shut = Shut { guard: self, keys };
+        let shut = Shut {
+            guard: self,
+            keys,
+            holder,
+        };
         if let Err(error) = settled {
             log::error!("packets may leave in clear while policies are removed: {error}");
             return None;
@@ -96,7 +104,7 @@ impl Drop for Shut<'_> {
             let mut state = self.guard.lock();
             for key in &self.keys {
                 let at_once = Hold::For(Duration::ZERO);
-                state.model.release(key, HOLDER, at_once, now);
+                state.model.release(key, &self.holder, at_once, now);
             }
         }
         self.guard.finish();
@@ -104,8 +112,5 @@ impl Drop for Shut<'_> {
 }
 
 fn key(reqid: u32) -> Key {
-    Key {
-        set: ruleset::SHUT.to_owned(),
-        key: reqid.to_ne_bytes().to_vec(),
-    }
+    Key::of(Place::Shut).put(&reqid.to_ne_bytes())
 }

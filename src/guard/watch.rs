@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
+use super::element::Place;
 use super::nft::{self, Change, ReadElement};
-use super::ruleset::{self, Category, TABLE};
+use super::ruleset::TABLE;
 use super::settle::Busy;
 use super::{Guard, State, kernel};
 use crate::error::KernelError;
@@ -212,31 +213,25 @@ impl Guard {
         }
         let (mut again, mut opened, mut strays) = (0, 0, 0);
         for (set, found) in &elements {
-            let (a, o) = state.model.compare(set, found, now);
+            let Some(place) = Place::read(set) else {
+                continue;
+            };
+            let (a, o) = state.model.compare(place, found, now);
             again += a;
             opened += o;
-            let constant = ruleset::constants().iter().any(|(name, _)| name == set);
-            if Category::of_gates(set).is_none() && !constant {
-                strays += state.model.remove_strays(set, found);
+            if !matches!(place, Place::Gates(_)) {
+                strays += state.model.remove_strays(place, found);
             }
         }
         // A set that is gone took its elements along.
-        let names: Vec<String> = state
-            .layout
-            .categories
-            .iter()
-            .map(|category| category.gates())
-            .chain(
-                state
-                    .layout
-                    .delivered
-                    .iter()
-                    .map(|category| category.deliveries()),
-            )
-            .filter(|name| !sets.contains(name))
+        let gates = state.layout.categories.iter().copied().map(Place::Gates);
+        let delivered = state.layout.delivered.iter().copied();
+        let gone: Vec<Place> = gates
+            .chain(delivered.map(Place::Delivered))
+            .filter(|place| !sets.contains(&place.name().into_owned()))
             .collect();
-        for name in names {
-            again += state.model.compare(&name, &[], now).0;
+        for place in gone {
+            again += state.model.compare(place, &[], now).0;
             state.rules_dirty = true;
         }
         drop(state);

@@ -9,7 +9,10 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use arrayvec::ArrayVec;
 
 use crate::xfrm::Request;
 use expr::{Expr, be32, data, text};
@@ -118,12 +121,18 @@ pub(crate) struct Hook<'a> {
     pub(crate) device: Option<&'a str>,
 }
 
+/// Bytes of the longest key: a mark, two IPv6 addresses, a protocol.
+pub(crate) const KEY_MAX: usize = 40;
+
+/// The key of an element.
+pub(crate) type ElementKey = ArrayVec<u8, KEY_MAX>;
+
 /// An element to be added or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Element {
-    pub(crate) key: Vec<u8>,
+    pub(crate) key: ElementKey,
     pub(crate) timeout: Option<Duration>,
-    pub(crate) comment: String,
+    pub(crate) comment: Arc<str>,
 }
 
 fn message(name: &'static str, kind: u16, flags: u16, family: u8) -> Request {

@@ -97,9 +97,9 @@ fn an_expression_is_a_name_and_its_attributes() {
 
 fn element(number: u32, comment: &str) -> Element {
     Element {
-        key: number.to_be_bytes().to_vec(),
+        key: number.to_be_bytes().into_iter().collect(),
         timeout: Some(Duration::from_millis(10_500)),
-        comment: comment.to_owned(),
+        comment: comment.into(),
     }
 }
 

@@ -96,7 +96,16 @@ impl Category {
 
     /// Reads the name of a set of guarded selectors.
     pub(in crate::guard) fn of_gates(name: &str) -> Option<Self> {
-        let rest = name.strip_prefix("gate")?;
+        Self::read(name, "gate").filter(|category| category.gates() == name)
+    }
+
+    /// Reads the name of a set of what SAs may deliver.
+    pub(in crate::guard) fn of_deliveries(name: &str) -> Option<Self> {
+        Self::read(name, "sa").filter(|category| category.deliveries() == name)
+    }
+
+    fn read(name: &str, prefix: &str) -> Option<Self> {
+        let rest = name.strip_prefix(prefix)?;
         let (rest, scope) = Which::split(rest)?;
         let (rest, proto) = match rest.strip_suffix("_proto") {
             Some(rest) => (rest, true),
@@ -110,14 +119,13 @@ impl Category {
         };
         let local = parts.next()?.parse().ok()?;
         let remote = parts.next()?.parse().ok()?;
-        let category = Self {
+        parts.next().is_none().then_some(Self {
             v6,
             local,
             remote,
             proto,
             scope,
-        };
-        (parts.next().is_none() && category.gates() == name).then_some(category)
+        })
     }
 
     fn address(self) -> Field {

@@ -190,7 +190,7 @@ pub(super) fn selected(pass: &Pass) -> Vec<Expr> {
     exprs
 }
 
-pub(in crate::guard) fn octets(ip: IpAddr) -> Vec<u8> {
+fn octets(ip: IpAddr) -> Vec<u8> {
     match ip {
         IpAddr::V4(ip) => ip.octets().to_vec(),
         IpAddr::V6(ip) => ip.octets().to_vec(),

@@ -27,7 +27,6 @@ use crate::model::{Prefix, Selector};
 
 pub(super) use category::{Category, Which};
 pub(super) use egress::{egress_chain, egress_hook, egress_rules};
-pub(super) use matches::octets;
 pub(super) use packets::rules;
 
 /// Name of both tables.
@@ -187,6 +186,6 @@ pub(super) fn sets() -> Vec<Set> {
 }
 
 /// Elements that are always there.
-pub(super) fn constants() -> [(&'static str, Vec<Vec<u8>>); 1] {
-    [(IPSEC_PROTOCOLS, vec![vec![50], vec![51], vec![108]])]
+pub(super) fn constants() -> [(&'static str, [u8; 3]); 1] {
+    [(IPSEC_PROTOCOLS, [50, 51, 108])]
 }
