@@ -171,7 +171,7 @@ fn allocations(call: impl FnOnce()) -> u64 {
 fn a_child_sa_takes_few_allocations_and_little_memory() {
     // What the test itself makes of names and addresses is counted too: some 30.
     for (cover, set_up_max, delete_max, bytes_max) in
-        [("no", 150, 55, 2200), ("packet", 295, 135, 2560)]
+        [("no", 130, 48, 2200), ("packet", 182, 84, 2450)]
     {
         let (gateway, path) = with_ledger(cover);
         let children: Vec<Child> = (10..110).map(packet).collect();
