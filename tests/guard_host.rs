@@ -196,9 +196,18 @@ fn the_kernel_takes_every_message_and_keeps_what_it_should() {
         }
     }
 
-    // A release leaves the gate closed for its time; a new holder takes it back.
+    // A release leaves the gate closed for its time; a new holder takes it back. So it is with the reqid.
+    guard.shut([7, 8]).expect("there is a table").keep();
     guard.open_for_sa(&id.key());
     assert!(gates(transport.as_ref())[0].1, "has a timeout");
+    let shut = || nft(&["list", "set", "inet", "fastswan", "shut_reqids"]);
+    if let Some(text) = shut() {
+        assert_eq!(text.matches("expires").count(), 2, "{text}");
+    }
+    guard.open_shut(7);
+    if let Some(text) = shut() {
+        assert!(!text.contains("0x00000007"), "{text}");
+    }
     guard.close_for_sa(&id, &spec).unwrap();
     assert!(!gates(transport.as_ref())[0].1, "has none");
 
@@ -428,13 +437,16 @@ fn nothing_passes_a_closed_gate_in_clear_but_what_is_exempt() {
     );
     guard.close_for_sa(&id, &spec).unwrap();
     let shut = guard.shut([7, 0x0102_0304]).expect("there is a table");
-    if let Some(text) = nft(&["list", "set", "inet", "fastswan", "shut"]) {
+    if let Some(text) = nft(&["list", "set", "inet", "fastswan", "shut_reqids"]) {
         assert!(
             text.contains("0x00000007") && text.contains("0x01020304"),
             "{text}"
         );
         let chain = nft(&["list", "chain", "inet", "fastswan", "postrouting"]).unwrap();
-        assert!(chain.contains("ipsec out reqid @shut counter"), "{chain}");
+        assert!(
+            chain.contains("ipsec out reqid @shut_reqids counter"),
+            "{chain}"
+        );
     }
     assert!(wire.leaves(here, there, None), "nothing else is shut");
     drop(shut);

@@ -94,7 +94,6 @@ impl PortBypass {
     /// One more offloaded policy is about to go to a device. Returns when the exemptions are there;
     /// a device that refuses them cannot have the policy.
     pub(super) fn enter(&self, core: &Core, ifindex: u32) -> std::result::Result<(), KernelError> {
-        core.gate_device(ifindex)?;
         let ports: Vec<Port> = {
             let mut state = self.lock();
             state.devices.entry(ifindex).or_default().users += 1;

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use super::ticker::{Task, TaskId, Ticker};
 use super::{Backend, Core};
-use crate::error::{KernelError, Result};
+use crate::error::{Error, KernelError, Result};
 use crate::guard::{Cover, GuardWatch, Shut};
 use crate::host::Host;
-use crate::model::{Direction, Offload, PolicyId, PolicySpec, SaId, SaSpec, SaUpdate};
+use crate::model::{Direction, Offload, PolicyId, PolicyKind, PolicySpec, SaId, SaSpec, SaUpdate};
 use crate::spd::Turn;
 
 /// When a gate that was just closed is compared with the kernel's for the first time.
@@ -30,7 +30,7 @@ impl GateWatch {
     /// switched off, or if the kernel has none.
     pub(super) fn open(core: &Core) -> Option<Arc<Self>> {
         if core.guard.settings().cover == Cover::No {
-            core.guard.say_what_is_left();
+            core.guard.leave_what_is_left();
             return None;
         }
         if let Err(error) = core.guard.adopt() {
@@ -122,7 +122,13 @@ impl Backend {
             guard.close_for_policy(id, spec, &key),
             spec.offload,
             &spec.name,
-        )?;
+        )
+        .inspect_err(|_| {
+            // charon does not remove what it could not install.
+            if spec.kind == PolicyKind::Pass {
+                guard.open_for_policy(spec, &key);
+            }
+        })?;
         self.look_after_gate();
         self.core.add_policy(id, spec).inspect_err(|_| {
             guard.open_for_policy(spec, &key);
@@ -133,7 +139,8 @@ impl Backend {
         // Before it is gone: an interface may be, and then only the SPD knows the key.
         let key = self.core.key_for_removal(id);
         let result = self.core.del_policy(id, spec);
-        if let Some(key) = key {
+        // charon also removes what it never added (the policies of a rekey whose SAs were refused).
+        if let Some(key) = key.filter(|_| !matches!(result, Err(Error::NotFound(_)))) {
             self.core.guard.open_for_policy(spec, &key);
         }
         result
@@ -175,9 +182,9 @@ impl Core {
             .shut(turns.filter_map(|turn| reqid_in_device(&turn)))
     }
 
-    /// Before the first offloaded policy of a device.
+    /// Before an offloaded policy goes to a device.
     pub(super) fn gate_device(&self, ifindex: u32) -> std::result::Result<(), KernelError> {
-        if self.guard.settings().cover == Cover::No {
+        if self.guard.uses_device(ifindex) {
             return Ok(());
         }
         let name = self.device_name(ifindex);

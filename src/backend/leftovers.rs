@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use crate::ledger;
-use crate::model::{Proto, SaKey};
+use crate::model::{Direction, Proto, SaKey};
 use crate::nic::{drop_neighbour, permanent_neighbour};
 use crate::xfrm::PolicyKey;
 
@@ -20,6 +20,8 @@ use super::Core;
 pub(super) struct Leftovers {
     sas: Vec<(SaKey, IpAddr)>,
     policies: Vec<PolicyKey>,
+    /// Of policies that lead packets into a device.
+    reqids: Vec<u32>,
     /// Device and address of neighbour entries.
     neighbours: Vec<(u32, IpAddr)>,
 }
@@ -61,6 +63,9 @@ impl Core {
         });
         let policies = self.kernel.dump_policies(&mut |state| {
             if ours(ledger::policy_state(&state)) {
+                if state.key.dir == Direction::Out && state.offload.is_some() {
+                    left.reqids.extend(state.reqid);
+                }
                 left.policies.push(state.key);
             }
         });
@@ -88,11 +93,13 @@ impl Core {
         left
     }
 
-    /// Removes it, SAs first: a policy without its SA lets nothing of the kernel's own out.
+    /// Removes it, SAs first: a policy without its SA lets nothing of the kernel's own out. A device has neither to
+    /// wait for, so packets are kept away from it before.
     pub(super) fn remove_leftovers(&self, lines: &HashSet<String>, left: &Leftovers) {
         if lines.is_empty() {
             return;
         }
+        let shut = self.guard.shut(left.reqids.iter().copied());
         let mut failed = 0;
         for (key, src) in &left.sas {
             if let Err(error) = self.kernel.del_sa(key, *src) {
@@ -112,6 +119,9 @@ impl Core {
                     key.dir
                 );
             }
+        }
+        if let Some(shut) = shut {
+            shut.keep();
         }
         for (ifindex, ip) in &left.neighbours {
             if let Err(error) = drop_neighbour(self.kernel.transport().as_ref(), *ifindex, *ip) {

@@ -306,8 +306,12 @@ impl Backend {
         self.core.end_all_lingering();
         if sas + policies > 0 {
             log::warn!("charon left {sas} SAs and {policies} policies behind, removing them");
+            let shut = self.core.shut_all();
             self.core.remove_all_sas();
             self.core.remove_all_policies();
+            if let Some(shut) = shut {
+                shut.keep();
+            }
         }
         self.core.bypass.remove_all(&self.core.kernel);
         // The NIC used them until here.

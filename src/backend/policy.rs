@@ -242,6 +242,12 @@ impl Core {
             icmp: user.spec.forward_icmp && ipsec && turn.key().dir != Direction::In,
             offload,
         };
+        if let Some(ifindex) = offload {
+            self.gate_device(ifindex)?;
+        }
+        if turn.key().dir == Direction::Out && reqid != 0 {
+            self.guard.open_shut(reqid);
+        }
         if let Some(ifindex) = offload.filter(|_| offload != before) {
             self.bypass.enter(self, ifindex)?;
         }
@@ -431,8 +437,16 @@ impl Core {
 
     /// Takes the policy and its route out of the kernel.
     fn uninstall(&self, turn: &mut Turn<'_>) -> std::result::Result<(), KernelError> {
-        let _shut = self.shut(turn);
-        self.uninstall_shut(turn)
+        let shut = self.shut(turn);
+        let reqid = turn.entry.installed.as_ref().map(|there| there.reqid);
+        let result = self.uninstall_shut(turn);
+        // Another policy leads packets to the same SAs if the CHILD_SA has several, or several of them one reqid.
+        let others =
+            reqid.and_then(|reqid| self.units.look(reqid, |unit| unit.leads_beside(turn.key())));
+        if let Some(shut) = shut.filter(|_| others != Some(true)) {
+            shut.keep();
+        }
+        result
     }
 
     /// As [`Core::uninstall`], if no packet gets to its device any more.
@@ -450,7 +464,7 @@ impl Core {
     }
 
     pub(super) fn flush_policies(&self) -> Result<()> {
-        let _shut = self.shut_all();
+        let shut = self.shut_all();
         for key in self.spd.keys() {
             if let Some(mut turn) = self.spd.existing(&key) {
                 self.remove_route(&mut turn);
@@ -471,6 +485,9 @@ impl Core {
             log::error!("unable to flush SPD entries: {error}");
             error
         })?;
+        if let Some(shut) = shut {
+            shut.keep();
+        }
         if let Some(ledger) = self.kernel.ledger() {
             ledger.clear_kind("policy ");
         }
@@ -479,7 +496,7 @@ impl Core {
 
     /// Removes the policies we know, and only those.
     pub(super) fn remove_all_policies(&self) {
-        let _shut = self.shut_all();
+        let shut = self.shut_all();
         for key in self.spd.keys() {
             if let Some(mut turn) = self.spd.existing(&key) {
                 for user in std::mem::take(&mut turn.entry.users) {
@@ -495,6 +512,9 @@ impl Core {
                     );
                 }
             }
+        }
+        if let Some(shut) = shut {
+            shut.keep();
         }
     }
 }

@@ -552,6 +552,8 @@ impl Core {
     }
 
     pub(super) fn flush_sas(&self) -> Result<()> {
+        // A device sends in clear what its policy finds no SA for.
+        let _shut = self.shut_all();
         self.lingering.clear();
         // Forgotten first: who finds that the kernel has none any more must find that none is
         // wanted, and tell charon of no loss.

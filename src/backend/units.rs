@@ -300,6 +300,13 @@ impl Unit {
         }
     }
 
+    /// Whether it has an outbound policy besides this one.
+    pub(crate) fn leads_beside(&self, key: &PolicyKey) -> bool {
+        self.policies
+            .keys()
+            .any(|other| other.dir == Direction::Out && other != key)
+    }
+
     fn count(&mut self, wanted: Offload, add: bool) {
         let counter = match wanted {
             Offload::Packet => &mut self.packet,

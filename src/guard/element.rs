@@ -26,7 +26,7 @@ pub(super) enum Place {
     IkePorts,
     /// Reqids of guarded inbound SAs.
     Reqids,
-    /// Reqids of CHILD_SAs of which a policy is about to leave its device.
+    /// Reqids of CHILD_SAs of which a policy leaves, or left, its device.
     Shut,
     /// Devices that hold guarded SAs in packet mode.
     Nics,
@@ -41,6 +41,11 @@ impl Place {
         (Self::Shut, ruleset::SHUT),
         (Self::Nics, ruleset::NICS),
     ];
+
+    /// Whether its elements stay for a time after nobody holds them any more.
+    pub(super) fn lingers(self) -> bool {
+        matches!(self, Self::Gates(_) | Self::Shut)
+    }
 
     /// The set's name.
     pub(super) fn name(self) -> Cow<'static, str> {

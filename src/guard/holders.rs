@@ -12,7 +12,7 @@ use super::model::{Hold, Pair};
 use super::ruleset::Pass;
 use super::selectors::{deliveries, device, is_peers, pass_of, peers};
 use super::{Cover, Guard, State};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{
     Direction, Offload, PolicyId, PolicyKind, PolicySpec, PriorityClass, SaId, SaKey, SaSpec,
 };
@@ -256,7 +256,7 @@ impl Guard {
     }
 
     /// Before something in packet mode is installed on a device: its egress stops what it would not
-    /// encrypt.
+    /// encrypt. Costs nothing once that is so.
     pub fn use_device(&self, ifindex: u32, name: &str) -> Result<()> {
         let key = device(ifindex);
         let holder: Arc<str> = Arc::from(name);
@@ -278,25 +278,33 @@ impl Guard {
                 .map(|(index, _)| *index)
                 .collect();
             for index in stale {
-                state.devices.remove(&index);
-                let now = Duration::ZERO;
-                state
-                    .model
-                    .release(&device(index), &holder, Hold::For(now), now);
+                state.forget_device(index);
             }
             state.devices.insert(ifindex, name.to_owned());
             state.model.hold(&key, &holder);
             state.rules_dirty = true;
         }
-        self.settle(std::slice::from_ref(&key)).inspect_err(|_| {
-            let now = self.now();
-            let mut state = self.lock();
-            state.devices.remove(&ifindex);
-            state.rules_dirty = true;
-            state
-                .model
-                .release(&key, &holder, Hold::For(Duration::ZERO), now);
-        })
+        let settled = self.settle(std::slice::from_ref(&key));
+        let mut state = self.lock();
+        match settled {
+            Ok(()) if state.active && !state.devices.contains_key(&ifindex) => {
+                Err(Error::Refused {
+                    reason: format!("there is no device {name} any more"),
+                    remedy: "see why it went away or was renamed".to_owned(),
+                })
+            }
+            Ok(()) => Ok(()),
+            Err(error) => {
+                state.forget_device(ifindex);
+                state.rules_dirty = true;
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether a device's egress stops what it would not encrypt, or need not.
+    pub fn uses_device(&self, ifindex: u32) -> bool {
+        self.settings().cover == Cover::No || self.lock().devices.contains_key(&ifindex)
     }
 }
 
@@ -353,6 +361,15 @@ impl State {
         }
         for key in &held.others {
             self.model.release(key, &held.name, hold, now);
+        }
+    }
+
+    pub(super) fn forget_device(&mut self, ifindex: u32) {
+        if let Some(name) = self.devices.remove(&ifindex) {
+            let at_once = Hold::For(Duration::ZERO);
+            let holder = Arc::from(name);
+            self.model
+                .release(&device(ifindex), &holder, at_once, Duration::ZERO);
         }
     }
 

@@ -53,8 +53,8 @@ fn send(transport: &dyn Transport, mut messages: Vec<Request>) -> Result<(), Ker
     transport.batch(Protocol::Netfilter, &messages)
 }
 
-/// Both tables with their chains, sets and rules. Rules that are there are replaced, elements stay.
-fn build(layout: &Layout, devices: &[String]) -> Group {
+/// The table of both IP versions with its chains, sets and rules. Rules that are there are replaced, elements stay.
+fn build(layout: &Layout) -> Group {
     let mut group = vec![nft::new_table(INET, TABLE, ABOUT)];
     for chain in ruleset::chains() {
         group.push(nft::new_chain(
@@ -83,7 +83,7 @@ fn build(layout: &Layout, devices: &[String]) -> Group {
         let elements: Vec<&Element> = elements.iter().collect();
         nft::add_elements(INET, TABLE, set, &elements, &mut group);
     }
-    group.push(nft::flush_rules(INET, TABLE));
+    group.push(nft::flush_rules(INET, TABLE, None));
     for rule in ruleset::rules(layout) {
         group.push(nft::new_rule(
             INET,
@@ -93,27 +93,32 @@ fn build(layout: &Layout, devices: &[String]) -> Group {
             &rule.about,
         ));
     }
-    if devices.is_empty() {
-        return group;
-    }
-    group.push(nft::new_table(NETDEV, TABLE, ABOUT));
-    for device in devices {
-        group.push(nft::new_chain(
+    group
+}
+
+/// The rules at the egress of a device, anew. Fails with `ENOENT` if there is no such device and the kernel needs it.
+pub(super) fn guard_egress(
+    transport: &dyn Transport,
+    mark: u32,
+    device: &str,
+) -> Result<(), KernelError> {
+    let chain = ruleset::egress_chain(device);
+    let hook = Some(ruleset::egress_hook(device));
+    let mut group = vec![
+        nft::new_table(NETDEV, TABLE, ABOUT),
+        nft::new_chain(
             NETDEV,
             TABLE,
-            &ruleset::egress_chain(device),
-            Some(ruleset::egress_hook(device)),
+            &chain,
+            hook,
             "what the device would not encrypt",
-        ));
+        ),
+        nft::flush_rules(NETDEV, TABLE, Some(&chain)),
+    ];
+    for (exprs, about) in ruleset::egress_rules(mark) {
+        group.push(nft::new_rule(NETDEV, TABLE, &chain, &exprs, about));
     }
-    group.push(nft::flush_rules(NETDEV, TABLE));
-    for device in devices {
-        for (exprs, about) in ruleset::egress_rules(layout.mark) {
-            let chain = ruleset::egress_chain(device);
-            group.push(nft::new_rule(NETDEV, TABLE, &chain, &exprs, about));
-        }
-    }
-    group
+    execute(transport, vec![group])
 }
 
 fn changes(plan: &Plan) -> Vec<Group> {
@@ -163,12 +168,12 @@ fn changes(plan: &Plan) -> Vec<Group> {
 /// Executes a plan; with `rules` the rules are written anew before.
 pub(super) fn commit(
     transport: &dyn Transport,
-    rules: Option<(&Layout, &[String])>,
+    rules: Option<&Layout>,
     plan: &Plan,
 ) -> Result<(), KernelError> {
     let mut groups = Vec::new();
-    if let Some((layout, devices)) = rules {
-        groups.push(build(layout, devices));
+    if let Some(layout) = rules {
+        groups.push(build(layout));
     }
     groups.extend(changes(plan));
     execute(transport, groups)
@@ -195,6 +200,22 @@ pub(super) fn remove_element(transport: &dyn Transport, key: &Key) -> Result<(),
     let mut group = Vec::new();
     nft::destroy_elements(INET, TABLE, &key.set.name(), &[&element], &mut group);
     execute(transport, vec![group])
+}
+
+/// Removes all elements that are about reqids.
+pub(super) fn forget_reqids(transport: &dyn Transport) -> Result<(), KernelError> {
+    for set in read_sets(transport)? {
+        let place = match Place::read(&set) {
+            Some(place @ (Place::Shut | Place::Reqids | Place::Delivered(_))) => place,
+            _ => continue,
+        };
+        for element in read_elements(transport, &set)? {
+            if let Some(key) = Key::read(place, &element.key) {
+                remove_element(transport, &key)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Names of the sets; none if there is no table.

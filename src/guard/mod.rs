@@ -36,7 +36,7 @@ mod shut;
 mod tests;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,8 @@ use crate::model::{Offload, SaKey};
 use crate::xfrm::{Transport, thread_id};
 
 pub use model::{GateState, Hold, Pair, Scope};
+#[cfg(test)]
+pub(crate) use nft::NEWRULE;
 pub use settings::{Cover, OnStop, Settings};
 pub use shut::Shut;
 pub(crate) use watch::GuardWatch;
@@ -52,6 +54,7 @@ pub(crate) use watch::GuardWatch;
 use element::{Key, Place};
 use holders::{Claim, Held, PolicyHolder};
 use model::Model;
+use nft::ReadElement;
 use ruleset::{Category, Layout, Pass};
 use shut::Waits;
 
@@ -64,6 +67,8 @@ struct State {
     sas: HashMap<SaKey, Held>,
     policies: HashMap<PolicyHolder, Claim>,
     waits: Waits,
+    /// Of those that are shut, reqids for which a policy was installed meanwhile.
+    reused: HashSet<u32>,
     passes: HashMap<Pass, usize>,
     /// There is a table of ours, or there is to be one.
     active: bool,
@@ -89,6 +94,17 @@ impl State {
         self.busy = true;
         self.transactions += 1;
         self.writers.insert(thread_id());
+    }
+
+    /// Elements that nobody here put there go with the next transaction; how many there are.
+    fn remove_strays(&mut self, place: Place, found: &[ReadElement]) -> usize {
+        // Their set has to be there to be told so.
+        if let Place::Delivered(category) = place
+            && self.layout.delivered.insert(category)
+        {
+            self.rules_dirty = true;
+        }
+        self.model.remove_strays(place, found)
     }
 
     /// It is over.
@@ -138,18 +154,20 @@ impl Guard {
         }
         let mut state = self.lock();
         let marked = |category: &Category| category.scope.mask().is_some();
-        if state.layout.mark != settings.mark && state.layout.categories.iter().any(marked) {
-            log::warn!(
-                "guard_mark is {:#x} now: gates of CHILD_SAs with marks that are up take no account of that bit before charon is started anew",
-                settings.mark
-            );
-        }
+        let behind =
+            state.layout.mark != settings.mark && state.layout.categories.iter().any(marked);
         if state.layout.mark != settings.mark || state.layout.exempt != settings.exempt {
             state.layout.mark = settings.mark;
             state.layout.exempt.clone_from(&settings.exempt);
             state.rules_dirty = true;
         }
         drop(state);
+        if behind {
+            log::warn!(
+                "guard_mark is {:#x} now: gates of CHILD_SAs with marks that are up take no account of that bit before charon is started anew",
+                settings.mark
+            );
+        }
         *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
@@ -204,29 +222,36 @@ impl Guard {
         for (pair, element) in &found {
             state.layout.categories.insert(pair.category());
             state.model.adopt(*pair, element, now);
+        }
+        for (place, elements) in strays {
+            state.remove_strays(place, &elements);
+        }
+        state.active = true;
+        state.rules_dirty = true;
+        drop(state);
+        for (pair, element) in &found {
             log::info!(
                 "the gate of {pair} is closed, left by a former daemon for '{}'",
                 element.comment
             );
         }
-        for (place, elements) in strays {
-            state.model.remove_strays(place, &elements);
-        }
-        state.active = true;
-        state.rules_dirty = true;
-        drop(state);
         self.settle(&[])
     }
 
     /// With `guard = no` nothing is taken over; an operator who meant to be without has to know what is still closed.
-    pub fn say_what_is_left(&self) {
-        let left = admin::list(self.transport.as_ref()).unwrap_or_default();
+    /// What a crash left beside gates is taken away: reqids are given out anew, and new CHILD_SAs would meet it.
+    pub fn leave_what_is_left(&self) {
+        let transport = self.transport.as_ref();
+        let left = admin::list(transport).unwrap_or_default();
         if let Some(first) = left.first() {
             log::warn!(
                 "guard = no, but a former daemon left {} gates closed, that of {} for one: `fastswanctl guard open --all` opens them",
                 left.len(),
                 first.pair
             );
+        }
+        if let Err(error) = kernel::forget_reqids(transport) {
+            log::error!("unable to take away what a former daemon's gate knew of reqids: {error}");
         }
     }
 
@@ -250,7 +275,7 @@ impl Guard {
 
     /// Opens a gate that nobody holds any more. Fails if there is none, or if it is held.
     pub fn open(&self, pair: &Pair) -> Result<()> {
-        let found = self.lock().model.open(pair);
+        let found = self.lock().model.open(&pair.gate());
         match found {
             None => Err(Error::NotFound(format!("there is no gate for {pair}"))),
             Some(false) => Err(Error::Refused {

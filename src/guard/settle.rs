@@ -4,6 +4,7 @@
 //! Owns the sharing of transactions: one thread executes what all of them want at that moment. Called by all who change
 //! the state. Must not hold the lock while it talks to the kernel, and must not decide what is wanted.
 
+use std::collections::BTreeMap;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -87,14 +88,26 @@ impl Guard {
         let plan = state.model.plan(now);
         let rules = std::mem::take(&mut state.rules_dirty);
         let layout = rules.then(|| state.layout.clone());
-        let devices: Vec<String> = state.devices.values().cloned().collect();
+        let devices = if rules {
+            state.devices.clone()
+        } else {
+            BTreeMap::new()
+        };
         drop(state);
         let transport = self.transport.as_ref();
-        let result = kernel::commit(
-            transport,
-            layout.as_ref().map(|layout| (layout, &devices[..])),
-            &plan,
-        );
+        let mut gone = Vec::new();
+        let result = kernel::commit(transport, layout.as_ref(), &plan).and_then(|()| {
+            for (ifindex, name) in &devices {
+                let mark = layout.as_ref().map_or(0, |layout| layout.mark);
+                match kernel::guard_egress(transport, mark, name) {
+                    // A kernel before 6.16 wants the device to be there. Others must not suffer from one that was
+                    // unplugged or renamed.
+                    Err(error) if error.errno == libc::ENOENT => gone.push((*ifindex, name)),
+                    other => other?,
+                }
+            }
+            Ok(())
+        });
         let written = match (&result, rules) {
             (Ok(()), true) => kernel::read_rules(transport).ok(),
             _ => None,
@@ -102,6 +115,11 @@ impl Guard {
         std::mem::forget(busy);
         let mut state = self.lock();
         state.end();
+        for (ifindex, name) in gone {
+            if state.devices.get(&ifindex) == Some(name) {
+                state.forget_device(ifindex);
+            }
+        }
         match result {
             Ok(()) => {
                 state.model.applied(&plan.outcome);
@@ -111,11 +129,10 @@ impl Guard {
                 state.last_error = None;
             }
             Err(error) => {
-                log::debug!("a transaction of the gate failed: {error}");
                 state.model.failed(&plan.outcome);
                 if error.errno == libc::ENOENT {
                     // Somebody removed the table, or part of it: all of it is written anew.
-                    state.model.lost();
+                    state.model.doubt();
                 }
                 state.rules_dirty = true;
                 state.failures += 1;

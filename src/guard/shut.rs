@@ -46,12 +46,14 @@ impl Default for Waits {
     }
 }
 
-/// CHILD_SAs whose packets get no further than their transform, until this is dropped.
+/// CHILD_SAs whose packets get no further than their transform. Dropped, it opens them once those that passed meanwhile
+/// by an old route have left.
 #[must_use]
 pub struct Shut<'a> {
     guard: &'a Guard,
     keys: Vec<Key>,
     holder: Arc<str>,
+    gone: bool,
 }
 
 /// Who holds the elements.
@@ -78,39 +80,99 @@ impl Guard {
             }
         }
         let settled = self.settle(&keys);
-        let shut = Shut {
+        let mut shut = Shut {
             guard: self,
             keys,
             holder,
+            gone: false,
         };
         if let Err(error) = settled {
             log::error!("packets may leave in clear while policies are removed: {error}");
+            shut.gone = true;
             return None;
         }
+        self.wait_for_packets();
+        Some(shut)
+    }
+
+    /// Before a policy of this reqid is installed: what was shut for the sake of a former one is open.
+    pub fn open_shut(&self, reqid: u32) {
+        let key = key(reqid);
+        let found = {
+            let mut state = self.lock();
+            if !state.active {
+                return;
+            }
+            let found = state.model.open(&key);
+            if found == Some(false) {
+                // Whoever removes another policy meanwhile must not leave it shut.
+                state.reused.insert(reqid);
+            }
+            found
+        };
+        if found == Some(true)
+            && let Err(error) = self.settle(&[key])
+        {
+            log::error!("packets of reqid {reqid} may be dropped: {error}");
+        }
+    }
+
+    fn wait_for_packets(&self) {
         let begin = self.now();
         if self.lock().waits.may(begin) {
             self.transport.wait_for_packets();
             let end = self.now();
             self.lock().waits.took(end.saturating_sub(begin));
         }
-        Some(shut)
+    }
+}
+
+impl Shut<'_> {
+    /// The CHILD_SAs are gone with their policies. A socket can have a packet in hand, with its route, as long as it
+    /// likes (`MSG_MORE`), so they stay shut as long as their gates stay closed, or until a policy takes a reqid again.
+    pub fn keep(mut self) {
+        self.gone = true;
     }
 }
 
 impl Drop for Shut<'_> {
     fn drop(&mut self) {
-        let now = self.guard.now();
-        {
-            let mut state = self.guard.lock();
-            for key in &self.keys {
-                let at_once = Hold::For(Duration::ZERO);
-                state.model.release(key, &self.holder, at_once, now);
-            }
+        let guard = self.guard;
+        if !self.gone {
+            guard.wait_for_packets();
         }
-        self.guard.finish();
+        let hold = if self.gone {
+            guard.settings().hold
+        } else {
+            Hold::For(Duration::ZERO)
+        };
+        let now = guard.now();
+        let kept = {
+            let mut state = guard.lock();
+            let mut kept = self.gone;
+            for key in &self.keys {
+                let reused = state.reused.remove(&reqid_of(key));
+                kept &= !reused;
+                let hold = if reused {
+                    Hold::For(Duration::ZERO)
+                } else {
+                    hold
+                };
+                state.model.release(key, &self.holder, hold, now);
+            }
+            kept
+        };
+        // The time can be put on it with the next transaction: there is one behind the last SA.
+        if !kept {
+            guard.finish();
+        }
     }
 }
 
 fn key(reqid: u32) -> Key {
     Key::of(Place::Shut).put(&reqid.to_ne_bytes())
+}
+
+fn reqid_of(key: &Key) -> u32 {
+    key.key.first_chunk().copied().map_or(0, u32::from_ne_bytes)
 }

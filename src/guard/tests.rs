@@ -415,11 +415,39 @@ fn a_child_sa_is_shut_once_for_all_who_remove_its_policies() {
     let second = guard.shut([7]).unwrap();
     drop(first);
     assert_eq!(shut(), 1, "another thread is at it yet");
+    assert_eq!(kernel.waits(), 3, "again before it is opened");
     // Whatever becomes of the gate meanwhile.
     guard.open_for_all_policies();
     drop(second);
     assert_eq!(shut(), 0);
     assert!(guard.gates()[0].left.is_some(), "and the gate has its time");
+}
+
+#[test]
+fn what_is_gone_stays_shut_until_its_reqid_is_taken_again() {
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    let (id, spec, key) = policy(Direction::Out, PolicyKind::Ipsec, PriorityClass::Default);
+    guard.close_for_policy(&id, &spec, &key).unwrap();
+    let shut = || count(&kernel, ruleset::SHUT);
+    guard.shut([7, 8, 9]).unwrap().keep();
+    guard.open_for_policy(&spec, &key);
+    let timed = table(&kernel).sets[ruleset::SHUT]
+        .values()
+        .filter(|element| element.timeout.is_some())
+        .count();
+    assert_eq!((shut(), timed), (3, 3), "as long as the gate");
+    guard.open_shut(7);
+    guard.open_shut(6);
+    assert_eq!(shut(), 2);
+    // It is taken while another thread still removes its former policy.
+    let other = guard.shut([8]).unwrap();
+    guard.open_shut(8);
+    assert_eq!(shut(), 2, "not before that is done");
+    other.keep();
+    assert_eq!(shut(), 1);
+    drop(guard.shut([9]).unwrap());
+    assert_eq!(shut(), 0);
 }
 
 #[test]
@@ -850,4 +878,136 @@ fn all_gates_are_opened_but_those_that_are_held_and_lost_tables_come_back_whole(
     guard.verify(false);
     assert_eq!(count(&kernel, GATES), 1, "one is held");
     assert_eq!(guard.gates()[0].holders, ["net"]);
+}
+
+/// Somebody touches the tables, or events are lost (`foreign_change`), while transactions of ours follow one another: a
+/// thread is executing one from now until `ended`.
+fn disturbed_look(kernel: &Arc<FakeKernel>, guard: &Arc<Guard>) {
+    let weak = Arc::downgrade(guard);
+    kernel.set_rule(Some(Arc::new(move |request| {
+        if request.kind == nft::GETSET
+            && let Some(guard) = weak.upgrade()
+        {
+            guard.lock().begin();
+        }
+        Ok(())
+    })));
+    assert!(guard.verify(true));
+    kernel.set_rule(None);
+}
+
+fn ended(guard: &Guard) {
+    guard.lock().end();
+    guard.finish();
+}
+
+#[test]
+fn a_shut_child_sa_is_opened_though_a_look_was_disturbed_meanwhile() {
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    let (id, spec, key) = policy(Direction::Out, PolicyKind::Ipsec, PriorityClass::Default);
+    guard.close_for_policy(&id, &spec, &key).unwrap();
+    let shut = guard.shut([7]).unwrap();
+    disturbed_look(&kernel, &guard);
+    drop(shut);
+    ended(&guard);
+    assert_eq!(
+        count(&kernel, ruleset::SHUT),
+        0,
+        "reqid 7 is shut until somebody looks"
+    );
+}
+
+#[test]
+fn a_gate_is_released_though_a_look_was_disturbed_meanwhile() {
+    for hold in [
+        Hold::For(Duration::ZERO),
+        Hold::For(Duration::from_secs(10)),
+    ] {
+        let kernel = FakeKernel::new();
+        let mut settings = settings();
+        settings.hold = hold;
+        let guard = Arc::new(Guard::new(kernel.clone(), settings));
+        let (keep, keep_spec) = sa(2, true, LOCAL, "10.3.0.0/16");
+        guard.close_for_sa(&keep, &keep_spec).unwrap();
+        let (id, spec) = sa(1, true, LOCAL, REMOTE);
+        guard.close_for_sa(&id, &spec).unwrap();
+        disturbed_look(&kernel, &guard);
+        guard.open_for_sa(&id.key());
+        ended(&guard);
+        guard.verify(false);
+        guard.verify(false);
+        let gates = table(&kernel).sets[GATES].clone();
+        let stuck = gates
+            .iter()
+            .filter(|(key, element)| key[5] == 2 && element.timeout.is_none())
+            .count();
+        assert_eq!(stuck, 0, "{hold:?}: closed for ever, held by nobody");
+    }
+}
+
+#[test]
+fn an_errno_of_part_of_the_tables_forgets_nothing_that_is_there() {
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    let (id, spec, key) = policy(Direction::Out, PolicyKind::Ipsec, PriorityClass::Default);
+    guard.close_for_policy(&id, &spec, &key).unwrap();
+    let shut = guard.shut([7]).unwrap();
+    kernel.refuse_next(nft::DESTROYSETELEM, libc::ENOENT, None);
+    drop(shut);
+    assert_eq!(count(&kernel, ruleset::SHUT), 0);
+}
+
+#[test]
+fn what_may_be_in_the_kernel_is_removed_though_the_answer_was_lost() {
+    let mut model = Model::default();
+    let key = Key::of(Place::Reqids).put(&[7, 0, 0, 0]);
+    let holder = Arc::from("net");
+    model.hold(&key, &holder);
+    let plan = model.plan(Duration::ZERO);
+    // The kernel executed it; the acknowledgement timed out, or a later one of several transactions failed.
+    model.failed(&plan.outcome);
+    model.release(&key, &holder, Hold::For(Duration::ZERO), Duration::ZERO);
+    let destroyed = model.plan(Duration::ZERO).destroy;
+    assert_eq!(destroyed.len(), 1, "it may be in the kernel");
+}
+
+#[test]
+fn a_device_that_is_gone_does_not_keep_the_gate_of_others_from_closing() {
+    let kernel = FakeKernel::new();
+    let guard = guard(&kernel);
+    let (id, spec) = sa(1, true, LOCAL, REMOTE);
+    guard.close_for_sa(&id, &spec).unwrap();
+    guard.use_device(2, "p0").unwrap();
+    // p0 is unplugged or renamed. Linux 6.3 to 6.15: nft_netdev_hook_alloc() says ENOENT.
+    kernel.set_rule(Some(Arc::new(|request| {
+        let device = b"egress_p0";
+        let names = request
+            .payload
+            .windows(device.len())
+            .any(|part| part == device);
+        if request.kind == nft::NEWCHAIN && names {
+            return Err(KernelError::new("NFT_MSG_NEWCHAIN", libc::ENOENT));
+        }
+        Ok(())
+    })));
+    let (other, spec) = sa(2, true, "10.5.0.0/24", "10.6.0.0/24");
+    guard.close_for_sa(&other, &spec).unwrap();
+}
+
+#[test]
+fn without_a_gate_nothing_of_a_crashed_daemon_stands_in_the_way_of_new_child_sas() {
+    let kernel = FakeKernel::new();
+    let first = guard(&kernel);
+    let (id, spec) = sa(1, true, LOCAL, REMOTE);
+    first.close_for_sa(&id, &spec).unwrap();
+    // It crashes while it removes a policy.
+    std::mem::forget(first.shut([7]).unwrap());
+    let count = |set| count(&kernel, set);
+    assert_eq!((count(ruleset::SHUT), count(ruleset::REQIDS)), (1, 1));
+    let mut off = settings();
+    off.cover = Cover::No;
+    Guard::new(kernel.clone(), off).leave_what_is_left();
+    let reqids = [ruleset::SHUT, ruleset::REQIDS, "sa4_16_16"].map(count);
+    assert_eq!((reqids, count(GATES)), ([0, 0, 0], 1));
 }

@@ -192,15 +192,16 @@ impl Guard {
             if rewrite {
                 // Somebody changed something, and it cannot be seen what: all of it is written again.
                 let mut state = self.lock();
-                state.model.lost();
+                state.model.doubt();
                 state.rules_dirty = true;
             }
             return Ok(rewrite);
         };
         if elements.is_empty() {
-            log::warn!("somebody removed table inet {TABLE}: the gate is closed again");
             state.model.lost();
             state.rules_dirty = true;
+            drop(state);
+            log::warn!("somebody removed table inet {TABLE}: the gate is closed again");
             return Ok(true);
         }
         let sets: Vec<String> = elements.iter().map(|(set, _)| set.clone()).collect();
@@ -220,7 +221,7 @@ impl Guard {
             again += a;
             opened += o;
             if !matches!(place, Place::Gates(_)) {
-                strays += state.model.remove_strays(place, found);
+                strays += state.remove_strays(place, found);
             }
         }
         // A set that is gone took its elements along.

@@ -164,7 +164,7 @@ fn switched_on_by_a_reload_it_is_watched() {
 /// CHILD_SAs whose packets are kept away at this moment, and how often packets were waited for.
 fn shut(gateway: &Gateway) -> (usize, usize) {
     let table = gateway.kernel.nft_table("fastswan");
-    let shut = table.map_or(0, |table| table.sets["shut"].len());
+    let shut = table.map_or(0, |table| table.sets["shut_reqids"].len());
     (shut, gateway.kernel.waits())
 }
 
@@ -185,7 +185,7 @@ fn no_packet_is_on_its_way_to_a_device_when_its_policy_leaves() {
         first(&names, &["NFT_MSG_DESTROYSETELEM"]) > removed,
         "{names:?}"
     );
-    assert_eq!(shut(&gateway), (0, 1));
+    assert_eq!(shut(&gateway), (1, 1), "and stays so as long as the gate");
 }
 
 #[test]
@@ -222,7 +222,8 @@ fn policies_of_the_same_networks_are_waited_for_one_by_one() {
     }
     for (done, id) in ids.iter().enumerate() {
         gateway.backend.del_policy(id, &spec).unwrap();
-        assert_eq!(shut(&gateway), (0, done + 1));
+        // The CHILD_SA has another one, so it is opened again, behind a second wait.
+        assert_eq!(shut(&gateway), (0, 2 * (done + 1)));
     }
 }
 
@@ -243,8 +244,8 @@ fn a_policy_that_moves_to_software_is_waited_for() {
         ..child
     };
     gateway.add_child(&rekeyed).unwrap();
-    // The inbound one stays for the older generation.
-    assert_eq!((packet(&gateway), shut(&gateway)), (1, (0, 1)));
+    // The inbound one stays for the older generation. The wait behind it is for who holds an old route.
+    assert_eq!((packet(&gateway), shut(&gateway)), (1, (0, 2)));
 }
 
 #[test]
@@ -257,10 +258,120 @@ fn all_policies_are_waited_for_together() {
         gateway.add_child(child).unwrap();
     }
     gateway.backend.flush_policies().unwrap();
-    assert_eq!(shut(&gateway), (0, 1));
+    assert_eq!(shut(&gateway), (5, 1), "as long as the gates");
     for child in &children {
         gateway.add_policies(child).unwrap();
     }
     gateway.backend.shutdown();
-    assert_eq!(shut(&gateway), (0, 2));
+    assert_eq!(shut(&gateway), (5, 3));
+}
+
+#[test]
+fn removing_a_policy_that_was_never_installed_releases_no_gate() {
+    let gateway = guarded(&[], Knobs::default());
+    let child = Child::new(PACKET_PEER, Offload::Crypto);
+    gateway.add_policies(&child).unwrap();
+    assert_eq!(gates(&gateway), [(gates(&gateway)[0].0.clone(), false)]);
+    // The SAs of a rekey are refused: charon destroys that CHILD_SA, and deletes its inbound policies.
+    let rekeyed = Child {
+        spi: child.spi + 2,
+        ..child.clone()
+    };
+    for _ in 0..2 {
+        for dir in [Direction::Out, Direction::In] {
+            assert!(
+                gateway
+                    .backend
+                    .del_policy(&rekeyed.policy_id(dir), &rekeyed.policy(dir))
+                    .is_err()
+            );
+        }
+    }
+    assert!(
+        !gates(&gateway)[0].1,
+        "the policies of the first generation hold it"
+    );
+}
+
+#[test]
+fn what_is_left_at_a_shutdown_is_shut_before_its_sas_go() {
+    let gateway = guarded(&[], Knobs::default());
+    gateway
+        .add_child(&Child::new(PACKET_PEER, Offload::Packet))
+        .unwrap();
+    gateway.kernel.clear_requests();
+    gateway.backend.shutdown();
+    let names = gateway.kernel.request_names();
+    assert!(
+        first(&names, &["NFT_MSG_NEWSETELEM"]) < first(&names, &["XFRM_MSG_DELSA"]),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn switched_on_by_a_reload_the_next_rekey_guards_the_device_too() {
+    let gateway = Gateway::make(&[], &[(GUARD, "no")], Knobs::default());
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    gateway
+        .host
+        .texts
+        .lock()
+        .unwrap()
+        .insert(GUARD.into(), "units".into());
+    gateway.backend.reload();
+    let rekeyed = Child {
+        spi: child.spi + 2,
+        ..child.clone()
+    };
+    gateway.add_child(&rekeyed).unwrap();
+    gateway.delete_child(&child);
+    let table = gateway.kernel.nft_table("fastswan").unwrap();
+    assert_eq!(gates(&gateway).len(), 1);
+    assert_eq!(
+        table.sets["nics"].len(),
+        1,
+        "the second pass is dropped: 'a device that does not encrypt'"
+    );
+    assert_eq!(
+        gateway.kernel.nft_egress("fastswan"),
+        ["egress_p0"],
+        "fragments leave in clear"
+    );
+}
+
+#[test]
+fn a_pass_policy_that_is_refused_exempts_nothing() {
+    let gateway = guarded(&[], Knobs::default());
+    gateway
+        .add_child(&Child::new(PACKET_PEER, Offload::Packet))
+        .unwrap();
+    let child = Child::number(PACKET_PEER, Offload::Packet, 20);
+    let id = child.policy_id(Direction::Out);
+    let mut spec = child.policy(Direction::Out);
+    spec.kind = PolicyKind::Pass;
+    for _ in 0..2 {
+        gateway
+            .kernel
+            .refuse_next(crate::guard::NEWRULE, libc::ENOMEM, None);
+    }
+    gateway.backend.add_policy(&id, &spec).unwrap_err();
+    // charon does not remove it. The next change writes the rules.
+    gateway
+        .add_child(&Child::number(PACKET_PEER, Offload::Packet, 21))
+        .unwrap();
+    let table = gateway.kernel.nft_table("fastswan").unwrap();
+    let exempt = table.rules.iter().filter(|rule| rule.0 == "exempt_out");
+    assert_eq!(exempt.count(), 0, "a hole without a policy");
+}
+
+#[test]
+fn a_reqid_that_is_taken_again_is_open() {
+    let gateway = guarded(&[], Knobs::default());
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    gateway.delete_child(&child);
+    assert_eq!(shut(&gateway), (1, 1), "as long as the gate");
+    gateway.add_child(&child).unwrap();
+    assert_eq!(shut(&gateway), (0, 1));
 }

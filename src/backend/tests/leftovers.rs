@@ -211,3 +211,29 @@ fn a_neighbour_entry_that_was_taken_back_is_crossed_out() {
     }
     assert!(gateway.backend.core.kernel.ledger().unwrap().is_empty());
 }
+
+#[test]
+fn leftovers_are_shut_before_they_are_removed() {
+    let run = Run::new("shut");
+    let machine = Gateway::new();
+    let first = run.start(&machine);
+    first
+        .add_child(&Child::number(PACKET_PEER, Offload::Packet, 5))
+        .unwrap();
+    crash(&run, first);
+    machine.kernel.clear_requests();
+    let before = machine.kernel.waits();
+    let next = run.start(&machine);
+    let names = next.kernel.request_names();
+    let at = |wanted: &str| {
+        names
+            .iter()
+            .position(|name| *name == wanted)
+            .unwrap_or(usize::MAX)
+    };
+    assert!(
+        at("NFT_MSG_NEWSETELEM") < at("XFRM_MSG_DELSA").min(at("XFRM_MSG_DELPOLICY")),
+        "{names:?}"
+    );
+    assert!(next.kernel.waits() > before);
+}

@@ -212,10 +212,13 @@ pub(crate) fn new_chain(
     request
 }
 
-/// `NFT_MSG_DELRULE` without a rule: all rules of a table.
-pub(crate) fn flush_rules(family: u8, table: &str) -> Request {
+/// `NFT_MSG_DELRULE` without a rule: all rules of a table, or of a chain.
+pub(crate) fn flush_rules(family: u8, table: &str, chain: Option<&str>) -> Request {
     let mut request = message("NFT_MSG_DELRULE", DELRULE, 0, family);
     text(&mut request, 1, table);
+    if let Some(chain) = chain {
+        text(&mut request, 2, chain);
+    }
     request
 }
 

@@ -37,7 +37,7 @@ pub(super) const PEERS6: &str = "peers6";
 pub(super) const IKE_PORTS: &str = "ike_ports";
 pub(super) const IPSEC_PROTOCOLS: &str = "ipsec_protocols";
 pub(super) const REQIDS: &str = "reqids";
-pub(super) const SHUT: &str = "shut";
+pub(super) const SHUT: &str = "shut_reqids";
 pub(super) const NICS: &str = "nics";
 
 const NF_INET_PRE_ROUTING: u32 = 0;
@@ -172,11 +172,14 @@ pub(super) fn sets() -> Vec<Set> {
         set(IKE_PORTS, &[Field::Port], "UDP ports of charon"),
         set(IPSEC_PROTOCOLS, &[Field::Proto], "ESP, AH, IPComp"),
         set(REQIDS, &[Field::Mark], "reqids of guarded inbound SAs"),
-        set(
-            SHUT,
-            &[Field::Mark],
-            "reqids of CHILD_SAs of which a policy is about to leave its device",
-        ),
+        Set {
+            timeout: true,
+            ..set(
+                SHUT,
+                &[Field::Mark],
+                "reqids of CHILD_SAs of which a policy leaves, or left, its device",
+            )
+        },
         set(
             NICS,
             &[Field::Iface],

@@ -319,7 +319,7 @@ fn postrouting(rules: &mut Rules, layout: &Layout, bit: Bit) {
     );
     rules.add(
         POSTROUTING,
-        "a policy of its CHILD_SA is about to leave the device",
+        "a policy of its CHILD_SA leaves, or left, the device",
         [&[
             Expr::OutReqid(REG),
             Expr::Lookup(SHUT.to_owned(), REG),
