@@ -92,7 +92,12 @@ impl Backend {
         self.look_after_gate();
         self.core.add_sa(id, spec).inspect_err(|_| {
             guard.open_for_sa(&id.key());
-        })
+        })?;
+        // In packet mode its policy opens what was shut; others may have none of ours (`policies = no`).
+        if !spec.inbound && spec.offload != Offload::Packet {
+            guard.open_shut(spec.reqid);
+        }
+        Ok(())
     }
 
     pub(super) fn del_sa_and_gate(&self, id: &SaId, cpi: u16) -> Result<()> {
@@ -184,10 +189,10 @@ impl Core {
 
     /// Before an offloaded policy goes to a device.
     pub(super) fn gate_device(&self, ifindex: u32) -> std::result::Result<(), KernelError> {
-        if self.guard.uses_device(ifindex) {
+        let name = self.device_name(ifindex);
+        if self.guard.uses_device(ifindex, &name) {
             return Ok(());
         }
-        let name = self.device_name(ifindex);
         self.guard
             .use_device(ifindex, &name)
             .map_err(|error| KernelError {

@@ -245,9 +245,6 @@ impl Core {
         if let Some(ifindex) = offload {
             self.gate_device(ifindex)?;
         }
-        if turn.key().dir == Direction::Out && reqid != 0 {
-            self.guard.open_shut(reqid);
-        }
         if let Some(ifindex) = offload.filter(|_| offload != before) {
             self.bypass.enter(self, ifindex)?;
         }
@@ -276,6 +273,7 @@ impl Core {
             Ok(()) => {
                 if let Some(name) = named.filter(|_| ipsec && turn.key().dir == Direction::Out) {
                     self.units.point_at(reqid, name, self.ticker.now());
+                    self.guard.open_shut(reqid);
                 }
                 turn.entry.installed = Some(Installed {
                     offload,
@@ -358,7 +356,14 @@ impl Core {
                 key.dir,
                 turn.entry.users.len()
             );
+            // A trap stays in the device, which sends in clear what it then finds no SA for.
+            let to_trap =
+                sa_name(&removed).is_some() && turn.entry.users.first().and_then(sa_name).is_none();
+            let shut = to_trap.then(|| self.shut(&turn)).flatten();
             let result = self.install_next(&mut turn);
+            if let Some(shut) = shut {
+                shut.keep();
+            }
             self.update_route(&mut turn);
             result
         };

@@ -553,7 +553,7 @@ impl Core {
 
     pub(super) fn flush_sas(&self) -> Result<()> {
         // A device sends in clear what its policy finds no SA for.
-        let _shut = self.shut_all();
+        let shut = self.shut_all();
         self.lingering.clear();
         // Forgotten first: who finds that the kernel has none any more must find that none is
         // wanted, and tell charon of no loss.
@@ -564,6 +564,9 @@ impl Core {
                 log::error!("unable to flush {proto} SAD entries: {error}");
                 failure.get_or_insert(error);
             }
+        }
+        if let Some(shut) = shut {
+            shut.keep();
         }
         if let Some(ledger) = self.kernel.ledger().filter(|_| failure.is_none()) {
             ledger.clear_kind("sa ");

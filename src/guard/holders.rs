@@ -42,6 +42,15 @@ pub(super) struct Claim {
     count: usize,
 }
 
+/// The egress of a device.
+#[derive(Clone, Debug)]
+pub(super) struct Egress {
+    /// The device's name when its rules were written.
+    pub(super) name: String,
+    /// There was none of that name.
+    pub(super) missing: bool,
+}
+
 impl Guard {
     /// Before an SA is installed: closes the gate of its selectors, and says what an inbound one may deliver. Fails, with
     /// what to do about it, if that is impossible. An inbound SA of `auto` or `crypto` closes nothing by itself.
@@ -258,38 +267,49 @@ impl Guard {
     /// Before something in packet mode is installed on a device: its egress stops what it would not
     /// encrypt. Costs nothing once that is so.
     pub fn use_device(&self, ifindex: u32, name: &str) -> Result<()> {
+        if self.settings().cover == Cover::No {
+            return Ok(());
+        }
         let key = device(ifindex);
-        let holder: Arc<str> = Arc::from(name);
         {
             let mut state = self.lock();
-            if self.settings().cover == Cover::No
-                || state
+            let known = |egress: &Egress| egress.name == name && !egress.missing;
+            if !state.devices.get(&ifindex).is_some_and(known) {
+                // One that was made anew has another index, one that was renamed the same.
+                state.forget_device(ifindex);
+                let stale: Vec<u32> = state
                     .devices
-                    .get(&ifindex)
-                    .is_some_and(|known| known == name)
-            {
-                return Ok(());
+                    .iter()
+                    .filter(|(_, egress)| egress.name == name)
+                    .map(|(index, _)| *index)
+                    .collect();
+                for index in stale {
+                    state.forget_device(index);
+                }
+                let egress = Egress {
+                    name: name.to_owned(),
+                    missing: false,
+                };
+                state.devices.insert(ifindex, egress);
+                state.model.hold(&key, &Arc::from(name));
+                // Its rules are written with it, and whoever waits for it waits for them.
+                state.model.rewrite(&key);
+                state.rules_dirty = true;
             }
-            // A device that was made anew has another index.
-            let stale: Vec<u32> = state
-                .devices
-                .iter()
-                .filter(|(_, known)| *known == name)
-                .map(|(index, _)| *index)
-                .collect();
-            for index in stale {
-                state.forget_device(index);
-            }
-            state.devices.insert(ifindex, name.to_owned());
-            state.model.hold(&key, &holder);
-            state.rules_dirty = true;
         }
         let settled = self.settle(std::slice::from_ref(&key));
         let mut state = self.lock();
         match settled {
-            Ok(()) if state.active && !state.devices.contains_key(&ifindex) => {
+            Ok(())
+                if state
+                    .devices
+                    .get(&ifindex)
+                    .is_some_and(|egress| egress.missing) =>
+            {
                 Err(Error::Refused {
-                    reason: format!("there is no device {name} any more"),
+                    reason: format!(
+                        "there is no device {name} any more, or none with a hook at its egress"
+                    ),
                     remedy: "see why it went away or was renamed".to_owned(),
                 })
             }
@@ -302,9 +322,15 @@ impl Guard {
         }
     }
 
-    /// Whether a device's egress stops what it would not encrypt, or need not.
-    pub fn uses_device(&self, ifindex: u32) -> bool {
-        self.settings().cover == Cover::No || self.lock().devices.contains_key(&ifindex)
+    /// Whether the egress of the device of this name stops what it would not encrypt, or need not.
+    pub fn uses_device(&self, ifindex: u32, name: &str) -> bool {
+        if self.settings().cover == Cover::No {
+            return true;
+        }
+        let state = self.lock();
+        let ready = |egress: &Egress| egress.name == name && !egress.missing;
+        state.devices.get(&ifindex).is_some_and(ready)
+            && state.model.settled([&device(ifindex)].into_iter())
     }
 }
 
@@ -365,9 +391,9 @@ impl State {
     }
 
     pub(super) fn forget_device(&mut self, ifindex: u32) {
-        if let Some(name) = self.devices.remove(&ifindex) {
+        if let Some(egress) = self.devices.remove(&ifindex) {
             let at_once = Hold::For(Duration::ZERO);
-            let holder = Arc::from(name);
+            let holder = Arc::from(egress.name);
             self.model
                 .release(&device(ifindex), &holder, at_once, Duration::ZERO);
         }

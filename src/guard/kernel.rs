@@ -204,18 +204,24 @@ pub(super) fn remove_element(transport: &dyn Transport, key: &Key) -> Result<(),
 
 /// Removes all elements that are about reqids.
 pub(super) fn forget_reqids(transport: &dyn Transport) -> Result<(), KernelError> {
+    let mut plan = Plan::default();
     for set in read_sets(transport)? {
         let place = match Place::read(&set) {
             Some(place @ (Place::Shut | Place::Reqids | Place::Delivered(_))) => place,
             _ => continue,
         };
-        for element in read_elements(transport, &set)? {
-            if let Some(key) = Key::read(place, &element.key) {
-                remove_element(transport, &key)?;
-            }
-        }
+        let elements = read_elements(transport, &set)?;
+        let keys = elements
+            .iter()
+            .filter_map(|element| Key::read(place, &element.key));
+        let elements = keys.map(|key| Element {
+            key: key.key,
+            timeout: None,
+            comment: Arc::default(),
+        });
+        plan.destroy.insert(place, elements.collect());
     }
-    Ok(())
+    execute(transport, changes(&plan))
 }
 
 /// Names of the sets; none if there is no table.

@@ -52,7 +52,7 @@ pub use shut::Shut;
 pub(crate) use watch::GuardWatch;
 
 use element::{Key, Place};
-use holders::{Claim, Held, PolicyHolder};
+use holders::{Claim, Egress, Held, PolicyHolder};
 use model::Model;
 use nft::ReadElement;
 use ruleset::{Category, Layout, Pass};
@@ -63,7 +63,7 @@ struct State {
     model: Model,
     layout: Layout,
     /// Devices that hold packet-mode SAs, by index.
-    devices: BTreeMap<u32, String>,
+    devices: BTreeMap<u32, Egress>,
     sas: HashMap<SaKey, Held>,
     policies: HashMap<PolicyHolder, Claim>,
     waits: Waits,
@@ -200,7 +200,7 @@ impl Guard {
             // Said when a gate is needed.
             Err(_) => return Ok(()),
         };
-        let mut strays = Vec::new();
+        let (mut strays, mut shut) = (Vec::new(), Vec::new());
         for set in &sets {
             let elements = kernel::read_elements(transport, set)?;
             match Place::read(set) {
@@ -209,6 +209,7 @@ impl Guard {
                         .into_iter()
                         .filter_map(|element| Some((Pair::read(category, &element.key)?, element))),
                 ),
+                Some(Place::Shut) => shut = elements,
                 Some(place) => strays.push((place, elements)),
                 // A constant, or of another version: no rule of ours refers to it.
                 None => {}
@@ -217,11 +218,16 @@ impl Guard {
         if sets.is_empty() {
             return Ok(());
         }
-        let now = self.now();
+        let (now, hold) = (self.now(), self.settings().hold);
         let mut state = self.lock();
         for (pair, element) in &found {
             state.layout.categories.insert(pair.category());
-            state.model.adopt(*pair, element, now);
+            state.model.adopt(&pair.gate(), element, Hold::Forever, now);
+        }
+        for element in &shut {
+            if let Some(key) = Key::read(Place::Shut, &element.key) {
+                state.model.adopt(&key, element, hold, now);
+            }
         }
         for (place, elements) in strays {
             state.remove_strays(place, &elements);

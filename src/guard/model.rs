@@ -170,6 +170,8 @@ struct Entry {
     installed: Presence,
     /// A transaction that changes it is under way: what comes of it is not known yet.
     in_flight: bool,
+    /// Somebody else changed the tables meanwhile: nor will it be.
+    doubted: bool,
 }
 
 impl Entry {
@@ -180,6 +182,7 @@ impl Entry {
             target,
             installed,
             in_flight: false,
+            doubted: false,
         }
     }
 
@@ -276,16 +279,46 @@ impl Model {
         }
     }
 
-    /// A gate that a former daemon left.
-    pub(super) fn adopt(&mut self, pair: Pair, element: &ReadElement, now: Duration) {
-        let presence = match element.left {
+    /// A gate that a former daemon left, or a reqid that it shut; one of these for good gets the time `hold`.
+    pub(super) fn adopt(&mut self, key: &Key, element: &ReadElement, hold: Hold, now: Duration) {
+        let installed = match element.left {
             None => Presence::Permanent,
             Some(left) => Presence::Until(now.saturating_add(left)),
         };
-        self.entries.entry(pair.gate()).or_insert_with(|| {
+        let target = match (installed, hold) {
+            (Presence::Permanent, Hold::For(time)) if !key.is_gate() => {
+                Presence::Until(now.saturating_add(time))
+            }
+            _ => installed,
+        };
+        self.entries.entry(key.clone()).or_insert_with(|| {
             let name = Arc::from(&element.comment[..]);
-            Entry::new(&name, presence, presence)
+            Entry::new(&name, target, installed)
         });
+        self.touch(key);
+    }
+
+    /// Forgets what was shut, when there is no table.
+    pub(super) fn forget_shut(&mut self) {
+        self.entries
+            .retain(|key, entry| key.set != Place::Shut || !entry.holders.is_empty());
+        let entries = &self.entries;
+        self.dirty.retain(|key| entries.contains_key(key));
+    }
+
+    /// It is to be written again, as it is.
+    pub(super) fn rewrite(&mut self, key: &Key) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.installed = Presence::Unknown;
+            entry.doubted = entry.in_flight;
+        }
+        self.touch(key);
+    }
+
+    /// Whether somebody holds it.
+    pub(super) fn is_held(&self, key: &Key) -> bool {
+        let entry = self.entries.get(key);
+        entry.is_some_and(|entry| !entry.holders.is_empty())
     }
 
     /// Whether there is something to do.
@@ -336,7 +369,10 @@ impl Model {
     pub(super) fn applied(&mut self, outcome: &[(Key, Presence)]) {
         for (key, presence) in outcome {
             if let Some(entry) = self.entries.get_mut(key) {
-                entry.installed = *presence;
+                entry.installed = match std::mem::take(&mut entry.doubted) {
+                    true => Presence::Unknown,
+                    false => *presence,
+                };
                 entry.in_flight = false;
                 if matches!(entry.target, Presence::Until(_)) && *presence == Presence::Absent {
                     entry.target = Presence::Absent;
@@ -351,6 +387,7 @@ impl Model {
         for (key, _) in outcome {
             if let Some(entry) = self.entries.get_mut(key) {
                 entry.in_flight = false;
+                entry.doubted = false;
                 entry.installed = Presence::Unknown;
             }
             self.touch(key);
@@ -372,6 +409,7 @@ impl Model {
         for key in self.entries.keys().cloned().collect::<Vec<_>>() {
             if let Some(entry) = self.entries.get_mut(&key) {
                 entry.installed = presence;
+                entry.doubted = entry.in_flight;
             }
             self.touch(&key);
         }
@@ -456,6 +494,10 @@ impl Model {
             let Some(key) = Key::read(set, &element.key) else {
                 continue;
             };
+            // The kernel's time begins, and ends, a transaction later than ours.
+            if set == Place::Shut && element.left.is_some() {
+                continue;
+            }
             if self.entries.contains_key(&key) {
                 continue;
             }
@@ -474,7 +516,7 @@ impl Model {
             let Some(entry) = self.entries.get_mut(&key) else {
                 continue;
             };
-            if !key.is_gate() || entry.target == Presence::Absent {
+            if !key.set.lingers() || entry.target == Presence::Absent {
                 continue;
             }
             let held = !entry.holders.is_empty();
@@ -703,7 +745,7 @@ mod tests {
         };
         let read = Pair::read(net().category(), &found.key).unwrap();
         assert_eq!(read, net());
-        model.adopt(read, &found, NOW);
+        model.adopt(&read.gate(), &found, Hold::Forever, NOW);
         assert!(!model.is_dirty());
         model.expire(NOW * 2);
         assert_eq!(model.gates(NOW)[0].last_holder, "net");

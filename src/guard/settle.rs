@@ -43,7 +43,8 @@ impl Guard {
                 }
                 state.active = true;
                 state.rules_dirty = true;
-                state.model.lost();
+                // It may be there if it could not be taken away.
+                state.model.doubt();
             }
             let mine = !keys.is_empty() && state.model.settled(keys.iter()) && !state.rules_dirty;
             // Who executed does it for those who did not wait, too.
@@ -95,14 +96,17 @@ impl Guard {
         };
         drop(state);
         let transport = self.transport.as_ref();
-        let mut gone = Vec::new();
+        let mut missing = Vec::new();
         let result = kernel::commit(transport, layout.as_ref(), &plan).and_then(|()| {
-            for (ifindex, name) in &devices {
+            for (ifindex, egress) in &devices {
                 let mark = layout.as_ref().map_or(0, |layout| layout.mark);
-                match kernel::guard_egress(transport, mark, name) {
+                match kernel::guard_egress(transport, mark, &egress.name) {
                     // A kernel before 6.16 wants the device to be there. Others must not suffer from one that was
                     // unplugged or renamed.
-                    Err(error) if error.errno == libc::ENOENT => gone.push((*ifindex, name)),
+                    Err(error) if error.errno == libc::ENOENT => {
+                        log::warn!("the egress of {} is not guarded: {error}", egress.name);
+                        missing.push(*ifindex);
+                    }
                     other => other?,
                 }
             }
@@ -115,9 +119,11 @@ impl Guard {
         std::mem::forget(busy);
         let mut state = self.lock();
         state.end();
-        for (ifindex, name) in gone {
-            if state.devices.get(&ifindex) == Some(name) {
-                state.forget_device(ifindex);
+        for (ifindex, egress) in &devices {
+            if let Some(now) = state.devices.get_mut(ifindex)
+                && now.name == egress.name
+            {
+                now.missing = missing.contains(ifindex);
             }
         }
         match result {

@@ -53,7 +53,18 @@ pub struct Shut<'a> {
     guard: &'a Guard,
     keys: Vec<Key>,
     holder: Arc<str>,
-    gone: bool,
+    end: End,
+}
+
+/// What becomes of them when it is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Their policies went elsewhere: they are opened behind another wait.
+    Moved,
+    /// They are gone, and stay shut for this time.
+    Gone(Hold),
+    /// It failed: they are as they were.
+    Failed,
 }
 
 /// Who holds the elements.
@@ -84,25 +95,22 @@ impl Guard {
             guard: self,
             keys,
             holder,
-            gone: false,
+            end: End::Moved,
         };
         if let Err(error) = settled {
             log::error!("packets may leave in clear while policies are removed: {error}");
-            shut.gone = true;
+            shut.end = End::Failed;
             return None;
         }
         self.wait_for_packets();
         Some(shut)
     }
 
-    /// Before a policy of this reqid is installed: what was shut for the sake of a former one is open.
+    /// A policy of this reqid was installed: what was shut for the sake of a former one is opened.
     pub fn open_shut(&self, reqid: u32) {
         let key = key(reqid);
         let found = {
             let mut state = self.lock();
-            if !state.active {
-                return;
-            }
             let found = state.model.open(&key);
             if found == Some(false) {
                 // Whoever removes another policy meanwhile must not leave it shut.
@@ -131,37 +139,43 @@ impl Shut<'_> {
     /// The CHILD_SAs are gone with their policies. A socket can have a packet in hand, with its route, as long as it
     /// likes (`MSG_MORE`), so they stay shut as long as their gates stay closed, or until a policy takes a reqid again.
     pub fn keep(mut self) {
-        self.gone = true;
+        let hold = self.guard.settings().hold;
+        if hold != Hold::For(Duration::ZERO) {
+            self.end = End::Gone(hold);
+        }
     }
 }
 
 impl Drop for Shut<'_> {
     fn drop(&mut self) {
         let guard = self.guard;
-        if !self.gone {
+        if self.end == End::Moved {
             guard.wait_for_packets();
         }
-        let hold = if self.gone {
-            guard.settings().hold
-        } else {
-            Hold::For(Duration::ZERO)
+        let hold = match self.end {
+            End::Gone(hold) => hold,
+            End::Moved | End::Failed => Hold::For(Duration::ZERO),
         };
         let now = guard.now();
-        let kept = {
+        let mut kept = matches!(self.end, End::Gone(_));
+        {
             let mut state = guard.lock();
-            let mut kept = self.gone;
             for key in &self.keys {
-                let reused = state.reused.remove(&reqid_of(key));
-                kept &= !reused;
+                let reqid = reqid_of(key);
+                let reused = state.reused.contains(&reqid);
                 let hold = if reused {
                     Hold::For(Duration::ZERO)
                 } else {
                     hold
                 };
                 state.model.release(key, &self.holder, hold, now);
+                kept &= !reused;
+                // All who hold it have to hear.
+                if !state.model.is_held(key) {
+                    state.reused.remove(&reqid);
+                }
             }
-            kept
-        };
+        }
         // The time can be put on it with the next transaction: there is one behind the last SA.
         if !kept {
             guard.finish();

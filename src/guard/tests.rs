@@ -1011,3 +1011,227 @@ fn without_a_gate_nothing_of_a_crashed_daemon_stands_in_the_way_of_new_child_sas
     let reqids = [ruleset::SHUT, ruleset::REQIDS, "sa4_16_16"].map(count);
     assert_eq!((reqids, count(GATES)), ([0, 0, 0], 1));
 }
+
+fn closed(kernel: &Arc<FakeKernel>, hold: Hold) -> Arc<Guard> {
+    let settings = Settings { hold, ..settings() };
+    let guard = Arc::new(Guard::new(kernel.clone(), settings));
+    let (id, spec, key) = policy(Direction::Out, PolicyKind::Ipsec, PriorityClass::Default);
+    guard.close_for_policy(&id, &spec, &key).unwrap();
+    guard
+}
+
+#[test]
+fn a_shut_that_failed_does_not_shut_a_reqid_that_is_in_use_later() {
+    for hold in [Hold::For(Duration::from_secs(10)), Hold::Forever] {
+        let kernel = FakeKernel::new();
+        let guard = closed(&kernel, hold);
+        for _ in 0..2 {
+            kernel.refuse_next(nft::NEWSETELEM, libc::ENOMEM, None);
+        }
+        assert!(guard.shut([7]).is_none());
+        // The policy went to software, the CHILD_SA is up; any other CHILD_SA comes.
+        let (other, spec) = sa(2, true, LOCAL, "10.3.0.0/16");
+        guard.close_for_sa(&other, &spec).unwrap();
+        assert_eq!(count(&kernel, ruleset::SHUT), 0, "{hold:?}");
+    }
+}
+
+#[test]
+fn who_comes_second_waits_for_the_egress_of_a_device_too() {
+    let kernel = FakeKernel::new();
+    let guard = closed(&kernel, Hold::Forever);
+    let weak = Arc::downgrade(&guard);
+    static EARLY: AtomicUsize = AtomicUsize::new(0);
+    kernel.set_rule(Some(Arc::new(move |request| {
+        let name = b"egress_p0";
+        if request.kind == nft::NEWCHAIN
+            && request.payload.windows(name.len()).any(|part| part == name)
+        {
+            if weak
+                .upgrade()
+                .is_some_and(|guard| guard.uses_device(2, "p0"))
+            {
+                EARLY.fetch_add(1, Ordering::Relaxed);
+            }
+            // No CONFIG_NETFILTER_EGRESS.
+            return Err(KernelError::new("NFT_MSG_NEWCHAIN", libc::EOPNOTSUPP));
+        }
+        Ok(())
+    })));
+    assert!(guard.use_device(2, "p0").is_err());
+    kernel.set_rule(None);
+    assert_eq!(
+        EARLY.load(Ordering::Relaxed),
+        0,
+        "another thread's policy goes to a device without a guard"
+    );
+}
+
+#[test]
+fn a_reqid_that_is_taken_while_there_is_no_table_is_not_shut_by_the_next_table() {
+    let kernel = FakeKernel::new();
+    let guard = closed(&kernel, Hold::Forever);
+    let watch = GuardWatch::open(&guard).unwrap();
+    guard.shut([7]).unwrap().keep();
+    let (_, spec, key) = policy(Direction::Out, PolicyKind::Ipsec, PriorityClass::Default);
+    guard.open_for_policy(&spec, &key);
+    let pair = guard.gates()[0].pair;
+    guard.open(&pair).unwrap();
+    assert_eq!(watch.tick(), None, "the tables are gone");
+    // A CHILD_SA without offload, and so without a gate, gets the reqid.
+    guard.open_shut(7);
+    let (other, mut spec) = sa(2, true, LOCAL, "10.3.0.0/16");
+    spec.reqid = 9;
+    guard.close_for_sa(&other, &spec).unwrap();
+    assert_eq!(count(&kernel, ruleset::SHUT), 0, "it can send nothing");
+}
+
+#[test]
+fn at_a_stop_what_is_shut_stays_as_long_as_its_gate() {
+    let kernel = FakeKernel::new();
+    let mut settings = settings();
+    settings.on_stop = OnStop::Hold;
+    let guard = Arc::new(Guard::new(kernel.clone(), settings));
+    let (id, spec, key) = policy(Direction::Out, PolicyKind::Ipsec, PriorityClass::Default);
+    guard.close_for_policy(&id, &spec, &key).unwrap();
+    guard.shut([7]).unwrap().keep();
+    guard.stop();
+    let timed = |set: &str| {
+        table(&kernel).sets[set]
+            .values()
+            .filter(|element| element.timeout.is_some())
+            .count()
+    };
+    assert_eq!((timed(GATES), timed(ruleset::SHUT)), (0, 0));
+}
+
+#[test]
+fn a_restart_opens_nothing_that_is_shut_before_its_reqid_is_taken() {
+    let kernel = FakeKernel::new();
+    let first = closed(&kernel, Hold::For(Duration::from_secs(10)));
+    first.shut([7]).unwrap().keep();
+    first.stop();
+    assert_eq!(
+        (count(&kernel, ruleset::SHUT), count(&kernel, GATES)),
+        (1, 1)
+    );
+    let next = guard(&kernel);
+    next.adopt().unwrap();
+    assert_eq!(
+        (count(&kernel, ruleset::SHUT), count(&kernel, GATES)),
+        (1, 1)
+    );
+    next.open_shut(7);
+    assert_eq!(count(&kernel, ruleset::SHUT), 0);
+}
+
+#[test]
+fn all_who_shut_a_reqid_hear_that_it_was_taken_meanwhile() {
+    let kernel = FakeKernel::new();
+    let guard = closed(&kernel, Hold::Forever);
+    let first = guard.shut([8]).unwrap();
+    let second = guard.shut([8]).unwrap();
+    guard.open_shut(8);
+    first.keep();
+    second.keep();
+    guard.finish();
+    assert_eq!(count(&kernel, ruleset::SHUT), 0);
+}
+
+#[test]
+fn what_runs_out_a_little_later_in_the_kernel_is_no_stray() {
+    let now = Duration::from_secs(1000);
+    let ten = Duration::from_secs(10);
+    let mut model = Model::default();
+    let key = Key::of(Place::Shut).put(&[7, 0, 0, 0]);
+    let holder: Arc<str> = Arc::from("removal");
+    model.hold(&key, &holder);
+    let plan = model.plan(now);
+    model.applied(&plan.outcome);
+    model.release(&key, &holder, Hold::For(ten), now);
+    // The kernel executes it three milliseconds later.
+    let plan = model.plan(now);
+    model.applied(&plan.outcome);
+    let end = now + ten;
+    model.expire(end);
+    let found = [ReadElement {
+        key: vec![7, 0, 0, 0],
+        left: Some(Duration::from_millis(3)),
+        comment: String::new(),
+    }];
+    assert_eq!(
+        model.remove_strays(Place::Shut, &found),
+        0,
+        "'somebody changed table inet fastswan', though nobody did"
+    );
+}
+
+#[test]
+fn a_renamed_device_still_encrypts_what_its_policies_lead_there() {
+    let kernel = FakeKernel::new();
+    let guard = closed(&kernel, Hold::Forever);
+    guard.use_device(2, "p0").unwrap();
+    // ip link set p0 name p9. Linux 6.3 to 6.15: ENOENT for the old name, while the hook stays at the device.
+    kernel.set_rule(Some(Arc::new(|request| {
+        let name = b"egress_p0";
+        if request.kind == nft::NEWCHAIN
+            && request.payload.windows(name.len()).any(|part| part == name)
+        {
+            return Err(KernelError::new("NFT_MSG_NEWCHAIN", libc::ENOENT));
+        }
+        Ok(())
+    })));
+    // Somebody touches the rules.
+    guard.verify(true);
+    assert_eq!(
+        count(&kernel, ruleset::NICS),
+        1,
+        "'second pass, to a device that does not encrypt': all CHILD_SAs of the device stand still"
+    );
+}
+
+#[test]
+fn nothing_to_hold_is_nothing_to_keep() {
+    let kernel = FakeKernel::new();
+    let guard = closed(&kernel, Hold::For(Duration::ZERO));
+    guard.shut([7]).unwrap().keep();
+    assert_eq!((count(&kernel, ruleset::SHUT), kernel.waits()), (0, 2));
+}
+
+#[test]
+fn a_table_that_could_not_be_taken_away_is_not_taken_for_gone() {
+    let kernel = FakeKernel::new();
+    let mut settings = settings();
+    settings.hold = Hold::For(Duration::ZERO);
+    let guard = Arc::new(Guard::new(kernel.clone(), settings));
+    let watch = GuardWatch::open(&guard).unwrap();
+    let (id, mut spec) = sa(1, true, LOCAL, REMOTE);
+    spec.offload = Offload::Auto;
+    let (out, out_spec) = sa(3, false, LOCAL, REMOTE);
+    guard.close_for_sa(&out, &out_spec).unwrap();
+    guard.close_for_sa(&id, &spec).unwrap();
+    guard.open_for_sa(&out.key());
+    assert_eq!(
+        (count(&kernel, GATES), count(&kernel, ruleset::REQIDS)),
+        (0, 1)
+    );
+    kernel.refuse_next(nft::DESTROYTABLE, libc::ENOMEM, None);
+    assert_eq!(watch.tick(), None);
+    guard.open_for_sa(&id.key());
+    let (other, mut spec) = sa(2, true, LOCAL, "10.3.0.0/16");
+    spec.reqid = 9;
+    guard.close_for_sa(&other, &spec).unwrap();
+    assert_eq!(count(&kernel, ruleset::REQIDS), 1, "that of reqid 9");
+}
+
+#[test]
+fn what_is_doubted_while_it_is_under_way_is_written_again() {
+    let mut model = Model::default();
+    let (gate, name) = (Key::of(Place::Reqids).put(&[7, 0, 0, 0]), Arc::from("net"));
+    model.hold(&gate, &name);
+    let plan = model.plan(Duration::ZERO);
+    // The kernel has executed it, somebody removed it again, and three looks were disturbed.
+    model.doubt();
+    model.applied(&plan.outcome);
+    assert!(model.is_dirty(), "nobody knows whether it is there");
+}

@@ -136,7 +136,10 @@ impl Guard {
             log::error!("unable to take the empty tables of the gate away: {error}");
         }
         std::mem::forget(busy);
-        self.lock().end();
+        let mut state = self.lock();
+        state.end();
+        state.model.forget_shut();
+        drop(state);
         self.changed.notify_all();
         true
     }

@@ -375,3 +375,121 @@ fn a_reqid_that_is_taken_again_is_open() {
     gateway.add_child(&child).unwrap();
     assert_eq!(shut(&gateway), (0, 1));
 }
+
+#[test]
+fn a_renamed_device_is_guarded_under_its_new_name() {
+    let gateway = guarded(&[], Knobs::default());
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    gateway.kernel.put_link(crate::xfrm::fake::FakeLink {
+        ifindex: P0,
+        name: "p9".into(),
+        up: true,
+        esp_offload: true,
+        packet_offload: true,
+        ..Default::default()
+    });
+    gateway.host.pump();
+    // charon rekeys, and another CHILD_SA comes.
+    let rekeyed = Child {
+        spi: child.spi + 2,
+        ..child.clone()
+    };
+    gateway.add_child(&rekeyed).unwrap();
+    gateway.delete_child(&child);
+    gateway
+        .add_child(&Child::number(PACKET_PEER, Offload::Packet, 20))
+        .unwrap();
+    assert!(
+        gateway
+            .kernel
+            .nft_egress("fastswan")
+            .contains(&"egress_p9".into()),
+        "Linux 6.16 binds hooks by name: fragments leave in clear"
+    );
+}
+
+#[test]
+fn below_a_trap_that_stays_in_the_device_nothing_of_the_child_sa_passes() {
+    let gateway = guarded(&[], Knobs::default());
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    let trap = Child {
+        class: crate::model::PriorityClass::Routed,
+        ..child.clone()
+    };
+    gateway.add_policies(&trap).unwrap();
+    gateway.add_child(&child).unwrap();
+    gateway.delete_child(&child);
+    assert_eq!(
+        shut(&gateway).0,
+        1,
+        "a device sends in clear what its policy finds no SA for"
+    );
+    gateway.add_child(&child).unwrap();
+    assert_eq!(shut(&gateway).0, 0);
+}
+
+#[test]
+fn a_reqid_is_opened_behind_its_policy_and_not_for_one_that_is_refused() {
+    let gateway = guarded(&[], Knobs::default());
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    gateway.delete_child(&child);
+    assert_eq!(shut(&gateway).0, 1);
+    for inbound in [true, false] {
+        gateway
+            .backend
+            .add_sa(&child.sa_id(inbound), &child.sa(inbound))
+            .unwrap();
+    }
+    let add = || {
+        gateway.backend.add_policy(
+            &child.policy_id(Direction::Out),
+            &child.policy(Direction::Out),
+        )
+    };
+    gateway.kernel.refuse_next(
+        crate::xfrm::consts::XFRM_MSG_NEWPOLICY,
+        libc::EINVAL,
+        Some("Device failed to offload this policy"),
+    );
+    add().unwrap_err();
+    assert_eq!(
+        shut(&gateway).0,
+        1,
+        "a socket may hold a packet of the former one"
+    );
+    gateway.kernel.clear_requests();
+    add().unwrap();
+    let names = gateway.kernel.request_names();
+    assert!(
+        first(&names, &["XFRM_MSG_NEWPOLICY", "XFRM_MSG_UPDPOLICY"])
+            < first(&names, &["NFT_MSG_DESTROYSETELEM"]),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn a_reqid_whose_policies_are_not_ours_is_opened_too() {
+    let gateway = guarded(
+        &[("plugins.kernel-fastswan.guard_hold", "forever")],
+        Knobs::default(),
+    );
+    let child = Child::new(PACKET_PEER, Offload::Packet);
+    gateway.add_child(&child).unwrap();
+    gateway.delete_child(&child);
+    assert_eq!(shut(&gateway).0, 1);
+    // `policies = no`: charon gives out the reqid again, somebody else installs the policies.
+    let plain = Child {
+        offload: Offload::No,
+        spi: child.spi + 2,
+        ..child
+    };
+    for inbound in [true, false] {
+        gateway
+            .backend
+            .add_sa(&plain.sa_id(inbound), &plain.sa(inbound))
+            .unwrap();
+    }
+    assert_eq!(shut(&gateway).0, 0, "it can send nothing, for ever");
+}
