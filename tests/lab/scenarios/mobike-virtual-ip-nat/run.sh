@@ -1,6 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 segment alice+ moon sun bob
 nat moon 10.1.0.0/16 1024-1100
+# charon takes the first path that answers. Over sun's inner address, which it announces too, that would be no way back.
+rules sun <<-RULES
+	chain ike {
+		type filter hook input priority filter
+		ip daddr 10.2.0.1 udp dport { 500, 4500 } drop
+	}
+RULES
 start sun alice
 initiate alice mobike || return 0
 sa alice "the tunnel begins on the direct path" 'local-host=192\.168\.0\.50 .*local-ts=\[10\.3\.0\.3/32\] remote-ts=\[10\.2\.0\.0/16\]'
