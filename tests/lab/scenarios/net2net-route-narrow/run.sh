@@ -13,8 +13,8 @@ sa sun "venus' uses CBC" 'encr-alg=AES_CBC .*remote-ts=\[10\.1\.0\.16/28\]'
 reaches bob 10.1.0.10 2
 reaches bob 10.1.0.20 2
 check "sun rekeys both" sw sun --rekey --child net-net
-rekeyed() { [ "$(sw sun --list-sas --raw | tr '{' '\n' | grep -c 'state=INSTALLED')" = 2 ] && [ "$(states sun)" = 4 ]; }
-check "one generation of each is left" until_true 15 rekeyed
+one_rekeyed() { [ "$(sw sun --list-sas --raw | tr '{' '\n' | grep -c 'state=INSTALLED')" = 2 ] && [ "$(states sun)" = 4 ]; }
+check "one generation of each is left" until_true 15 one_rekeyed
 reaches bob 10.1.0.10 2
 reaches bob 10.1.0.20 2
 check "sun reauthenticates" sw sun --rekey --reauth --ike gw-gw
