@@ -18,7 +18,7 @@ check "one generation of each is left" until_true 15 one_rekeyed
 reaches bob 10.1.0.10 2
 reaches bob 10.1.0.20 2
 check "sun reauthenticates" sw sun --rekey --reauth --ike gw-gw
-reauthenticated() { [ "$(log sun | grep -c 'IKE_SA gw-gw\[[0-9]*\] established')" -ge 2 ] && rekeyed; }
+reauthenticated() { [ "$(log sun | grep -c 'IKE_SA gw-gw\[[0-9]*\] established')" -ge 2 ] && one_rekeyed; }
 check "both come back" until_true 20 reauthenticated
 reaches bob 10.1.0.10 2
 reaches bob 10.1.0.20 2
