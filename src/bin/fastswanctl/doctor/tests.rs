@@ -102,6 +102,23 @@ fn verdicts(report: &Report, id: &str) -> Vec<Verdict> {
         .collect()
 }
 
+/// All names have the word in them; it is the rest that tells.
+#[test]
+fn a_board_sold_without_cryptography_is_none_however_it_says_so() {
+    let text = fs::read_to_string(folder().join("debian-6.12/facts.json")).unwrap();
+    for (name, verdict) in [
+        ("No Crypto", Verdict::Fail),
+        ("Crypto Disabled", Verdict::Fail),
+        ("without Crypto", Verdict::Fail),
+        ("Crypto and Secure Boot", Verdict::Good),
+        ("Dual-port", Verdict::Skip),
+    ] {
+        let facts = serde_json::from_str(&text.replace("No Crypto", name)).unwrap();
+        let report = examine(&facts, None, &Source::Loaded);
+        assert_eq!(verdicts(&report, "nic-crypto"), [verdict], "{name}");
+    }
+}
+
 /// The verdicts that matter, beside the texts, which may be reworded.
 #[test]
 fn what_must_fail_fails_and_what_works_does_not() {
